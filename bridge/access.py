@@ -1,0 +1,75 @@
+"""The way from a command to the database: which login acts for whom, and what to say when it does not get in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bridge.domain.lifecycle import Role
+from bridge.errors import FixConfiguration, StoreDown
+from bridge.settings import DEFAULT_FILE, Settings
+from bridge.store import queries
+from bridge.store.connection import Database
+from bridge.store.desk import Desk
+from bridge.store.postgres import database
+
+
+@asynccontextmanager
+async def opened(settings: Settings, role: Role | None) -> AsyncIterator[Database]:
+    """The database, acting as one party (None: the owner), for one command."""
+    check_urls(settings)
+    db = database(settings.store, role)
+    try:
+        try:
+            await db.open()
+        except StoreDown as problem:
+            raise StoreDown(f"{_first_line(problem)}; {where_to_look(settings, role)}") from problem
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """The operator's desk for one command."""
+    named = queries.load()
+    async with opened(settings, Role.OPERATOR) as db:
+        yield Desk(db, named)
+
+
+def _first_line(problem: StoreDown) -> str:
+    """libpq adds its own guess below; ours follows."""
+    return str(problem).splitlines()[0]
+
+
+def where_to_look(settings: Settings, role: Role | None) -> str:
+    """Advice for a database that does not answer."""
+    return f"is it running? `ignition-bridge db serve` starts one; {url_key(settings, role)} says where it is"
+
+
+def url_key(settings: Settings, role: Role | None) -> str:
+    """Which setting holds the URL that a party uses."""
+    if role is Role.OPERATOR and settings.store.operator_url.get_secret_value():
+        return "store.operator_url (BRIDGE_STORE__OPERATOR_URL)"
+    if role is None and settings.store.owner_url.get_secret_value():
+        return "store.owner_url (BRIDGE_STORE__OWNER_URL)"
+    return "store.url (BRIDGE_STORE__URL)"
+
+
+def check_urls(settings: Settings) -> None:
+    """Refuse a URL whose password holds a bare @: libpq would look for a host named after half of it."""
+    for key in ("url", "operator_url", "owner_url"):
+        parts = urlsplit(getattr(settings.store, key).get_secret_value())
+        if parts.netloc.count("@") > 1:
+            raise FixConfiguration(f"store.{key}: an @ in user or password is written %40")
+
+
+def nothing_configured(named: Path | None) -> str:
+    """What to say when there is no equipment: mostly because there is no file."""
+    file = named or Path(os.environ.get("BRIDGE_CONFIG") or DEFAULT_FILE)
+    if file.exists():
+        return f"{file}: no equipment is configured; see bridge.example.toml for how"
+    return f"{file}: no such file; copy bridge.example.toml to start from, or name yours with --config"

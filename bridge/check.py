@@ -1,0 +1,343 @@
+"""`ignition-bridge check`: everything that can be known before the bridge runs, every problem at once.
+
+Findings are problems (the bridge cannot do its work) or warnings (it can, and somebody should know).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from bridge import settings as configuration
+from bridge.access import check_urls, nothing_configured, opened, url_key, where_to_look
+from bridge.clock import SystemClock
+from bridge.domain.lifecycle import Role
+from bridge.domain.tag import Tag
+from bridge.errors import AccessDenied, BridgeError, ConfigError, QueryError, StoreDown
+from bridge.plant import Equipment, Plant
+from bridge.settings import Settings
+from bridge.store import queries
+from bridge.store.connection import connect
+from bridge.store.desk import Desk, unpublished
+from bridge.store.migrate import schema_status
+from bridge.store.postgres import database
+
+_NOT_SETTINGS = frozenset({"BRIDGE_CONFIG", "BRIDGE_OPERATOR"})
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    PROBLEM = "problem"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be, and what to do about it (empty when the problem says it)."""
+
+    area: str
+    subject: str
+    problem: str
+    advice: str = ""
+    level: Level = Level.PROBLEM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was found, and what was looked at in vain or with success, in words."""
+
+    findings: Sequence[Finding]
+    looked_at: Sequence[str]
+
+    @property
+    def problems(self) -> list[Finding]:
+        """The findings that keep the bridge from its work."""
+        return [finding for finding in self.findings if finding.level is Level.PROBLEM]
+
+
+async def check(path: Path | None) -> Report:
+    """Look at everything: configuration, database, roles, published limits, links and tags."""
+    settings, plant, findings = read_configuration(path)
+    looked_at: list[str] = []
+    if settings is not None:
+        if plant is not None:
+            looked_at.append(
+                f"configuration: {len(plant.equipment)} pieces of equipment, {len(plant.tags)} tags, "
+                f"{len(plant.writable)} of them writable"
+            )
+            findings += _sane(settings, plant)
+        store, links = await asyncio.gather(_check_store(settings, plant), _check_links(settings, plant))
+        for part in (store, links):
+            findings += part.findings
+            looked_at += part.looked_at
+    return Report(findings=findings, looked_at=looked_at)
+
+
+async def check_before_run(settings: Settings, plant: Plant) -> Report:
+    """What `run` insists on. A plant link that is down is left out: the bridge waits for it."""
+    return await _check_store(settings, plant)
+
+
+def read_configuration(path: Path | None) -> tuple[Settings | None, Plant | None, list[Finding]]:
+    """The configuration as far as it can be read, and every problem in it."""
+    findings: list[Finding] = []
+    settings: Settings | None = None
+    plant: Plant | None = None
+    try:
+        queries.load()
+    except QueryError as problem:
+        findings += [
+            Finding(area="config", subject="named_queries", problem=line) for line in _lines(problem)
+        ]
+    try:
+        settings = configuration.load(path)
+        plant = Plant.of(settings)
+    except ConfigError as problem:
+        findings += [Finding(area="config", subject="bridge.toml", problem=line) for line in problem.problems]
+    if plant is not None and not plant.equipment:
+        findings.append(Finding(area="config", subject="bridge.toml", problem=nothing_configured(path)))
+        plant = None
+    findings += _strange_variables()
+    return settings, plant, findings
+
+
+def _strange_variables() -> Iterator[Finding]:
+    known = {f"BRIDGE_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith("BRIDGE_") and name not in _NOT_SETTINGS and name.split("__")[0] not in known:
+            yield Finding(
+                area="config",
+                subject=name,
+                problem="this environment variable belongs to no setting and is ignored",
+                advice=f"the first level is one of {', '.join(sorted(known))}",
+                level=Level.WARNING,
+            )
+
+
+def _sane(settings: Settings, plant: Plant) -> Iterator[Finding]:
+    """Limits and remedies that are allowed and will still surprise somebody."""
+    for equipment in plant.equipment.values():
+        if not equipment.rules:
+            yield _warning("config", equipment.id, "no rule watches it, so nothing is ever proposed for it")
+    seen: set[tuple[str, str]] = set()
+    for equipment in plant.equipment.values():
+        for name, tag in equipment.setpoints.items():
+            if (equipment.type, name) in seen:
+                continue  # set-points of one type share their limits
+            seen.add((equipment.type, name))
+            for problem in (*_limits_sane(settings, tag), *_remedies_fit(equipment, name, tag)):
+                yield _warning("limits", f"types.{equipment.type}.setpoints.{name}", problem)
+
+
+def _warning(area: str, subject: str, problem: str, advice: str = "") -> Finding:
+    return Finding(area=area, subject=subject, problem=problem, advice=advice, level=Level.WARNING)
+
+
+def _limits_sane(settings: Settings, tag: Tag) -> Iterator[str]:
+    limits, link = tag.limits, settings.links.get(tag.link)
+    if limits is None:
+        return
+    refresh_s = getattr(link, "refresh_s", 0.0)
+    if limits.max_age_s < refresh_s:
+        yield (
+            f"max_age_s {limits.max_age_s:g} is below the link's refresh_s {refresh_s:g}: a set-point at rest is "
+            "often older than allowed"
+        )
+    if limits.max_step is not None and limits.tolerance >= limits.max_step:
+        yield f"tolerance {limits.tolerance:g} is not below max_step {limits.max_step:g}: no write would show"
+    if limits.resolution > limits.high - limits.low:
+        yield f"resolution {limits.resolution:g} is wider than the range: every proposal is rounded out of it"
+
+
+def _remedies_fit(equipment: Equipment, name: str, tag: Tag) -> Iterator[str]:
+    limits = tag.limits
+    if limits is None or limits.max_step is None:
+        return
+    for remedy in equipment.remedies:
+        for change in remedy.changes:
+            if change.setpoint != name or change.change_percent is None:
+                continue
+            share = abs(change.change_percent) / 100
+            largest = max(abs(limits.low), abs(limits.high)) * share
+            if largest > limits.max_step * (1 + 1e-9):
+                yield (
+                    f"{remedy.issue_type} {remedy.severity}: a change of {change.change_percent:g} % exceeds max_step "
+                    f"{limits.max_step:g} {tag.unit} from {limits.max_step / share:g} {tag.unit} on; such a proposal "
+                    "carries no exact write"
+                )
+
+
+async def _check_store(settings: Settings, plant: Plant | None) -> Report:
+    try:
+        check_urls(settings)
+        for role in (None, Role.AGENT, Role.OPERATOR):
+            database(settings.store, role)
+    except BridgeError as problem:
+        return Report(
+            findings=[Finding(area="database", subject="store", problem=str(problem))], looked_at=[]
+        )
+    findings = await _logins(settings)
+    if findings:
+        return Report(findings=findings, looked_at=[])
+    looked_at = ["database: answers, and every login gets in"]
+    try:
+        async with opened(settings, None) as owner:
+            schema = await schema_status(owner)
+    except BridgeError as problem:
+        return Report(
+            findings=[Finding(area="schema", subject="database", problem=str(problem))], looked_at=looked_at
+        )
+    if not schema.current:
+        waiting = (
+            f"{len(schema.waiting)} migrations wait ({', '.join(schema.waiting)})" if schema.waiting else ""
+        )
+        edited = (
+            f"changed after they ran, or unknown here: {', '.join(schema.edited)}" if schema.edited else ""
+        )
+        advice = (
+            "run `ignition-bridge db migrate`"
+            if not schema.edited
+            else "migrations only go forward: add a new one"
+        )
+        problem_text = "; ".join(part for part in (waiting, edited) if part)
+        return Report(
+            findings=[Finding(area="schema", subject="database", problem=problem_text, advice=advice)],
+            looked_at=looked_at,
+        )
+    looked_at.append(f"schema: current ({schema.applied[-1]})")
+    findings = await _roles(settings)
+    usable = not any(finding.level is Level.PROBLEM for finding in findings)
+    if usable:
+        looked_at.append("roles: bridge_agent and bridge_operator are usable")
+    if usable and plant is not None:
+        async with opened(settings, Role.OPERATOR) as db:
+            published = await Desk(db, queries.load()).published_limits()
+        different = unpublished(published, plant.writable)
+        findings += [
+            Finding(
+                area="limits", subject="tag_limits", problem=text, advice="run `ignition-bridge tags publish`"
+            )
+            for text in different
+        ]
+        if not different:
+            looked_at.append(
+                f"limits: the published allow-list is the configured one ({len(published)} tags)"
+            )
+    return Report(findings=findings, looked_at=looked_at)
+
+
+async def _try(settings: Settings, url: SecretStr, role: Role | None) -> BridgeError | None:
+    """Connect once and leave; the error when that does not work."""
+    try:
+        connection = await connect(
+            url.get_secret_value(),
+            role=role,
+            statement_timeout_s=settings.store.statement_timeout_s,
+            connect_timeout_s=settings.store.connect_timeout_s,
+            purpose="check",
+        )
+    except BridgeError as problem:
+        return problem
+    await connection.close()
+    return None
+
+
+def _url(settings: Settings, role: Role | None) -> SecretStr:
+    own = {Role.OPERATOR: settings.store.operator_url, None: settings.store.owner_url}.get(role)
+    return own if own is not None and own.get_secret_value() else settings.store.url
+
+
+async def _logins(settings: Settings) -> list[Finding]:
+    """Whether each different login gets in at all."""
+    by_url: dict[str, Role | None] = {}
+    for role in (Role.AGENT, Role.OPERATOR, None):
+        by_url.setdefault(_url(settings, role).get_secret_value(), role)
+    answers = await asyncio.gather(*(_try(settings, SecretStr(url), None) for url in by_url))
+    return [
+        Finding(
+            area="database",
+            subject=url_key(settings, role),
+            problem=str(problem).splitlines()[0],
+            advice=where_to_look(settings, role)
+            if isinstance(problem, StoreDown)
+            else "correct user, password and database name in it"
+            if isinstance(problem, AccessDenied)
+            else "",
+        )
+        for role, problem in zip(by_url.values(), answers, strict=True)
+        if problem is not None
+    ]
+
+
+async def _roles(settings: Settings) -> list[Finding]:
+    """Whether each login can take on its role, and the agent's no more than its own."""
+    agent, operator = _url(settings, Role.AGENT), _url(settings, Role.OPERATOR)
+    findings = [
+        Finding(
+            area="roles",
+            subject=url_key(settings, role),
+            problem=str(problem),
+            advice=f"as owner: grant {role} to the user of this URL",
+        )
+        for role, url in ((Role.AGENT, agent), (Role.OPERATOR, operator))
+        if (problem := await _try(settings, url, role)) is not None
+    ]
+    if await _try(settings, agent, Role.OPERATOR) is None:
+        findings.append(
+            _warning(
+                "roles",
+                "store.url (BRIDGE_STORE__URL)",
+                "the agent's login may also act as bridge_operator, so only its own discipline keeps it from approving",
+                "give the agent a login of its own that is a member of bridge_agent alone, and the operators theirs "
+                "in store.operator_url",
+            )
+        )
+    return findings
+
+
+async def _check_links(settings: Settings, plant: Plant | None) -> Report:
+    if plant is None:
+        return Report(findings=[], looked_at=[])
+    from bridge.wiring import links_of  # asyncua takes a second to import; only here it is needed
+
+    links = links_of(settings, plant, SystemClock())
+    answers = await asyncio.gather(*(link.check() for link in links.values()), return_exceptions=True)
+    findings: list[Finding] = []
+    looked_at: list[str] = []
+    for name, answer in zip(links, answers, strict=True):
+        if isinstance(answer, BridgeError):
+            endpoint = getattr(settings.links[name], "endpoint", "")
+            findings.append(
+                Finding(
+                    area="links",
+                    subject=f"links.{name}",
+                    problem=str(answer),
+                    advice=f"is the server at {endpoint} running, and is that its address?"
+                    if not isinstance(answer, AccessDenied)
+                    else "correct user, password or certificates of this link",
+                )
+            )
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            findings += [
+                Finding(
+                    area="tags" if text.startswith("tag ") else "links", subject=f"links.{name}", problem=text
+                )
+                for text in answer
+            ]
+            if not answer:
+                tags = len(plant.on_link(name))
+                looked_at.append(f"links.{name}: answers, and all {tags} tags are there with their types")
+    return Report(findings=findings, looked_at=looked_at)
+
+
+def _lines(problem: Exception) -> list[str]:
+    return str(problem).splitlines()

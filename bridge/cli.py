@@ -1,0 +1,134 @@
+"""`ignition-bridge`: the console script. Thin: it asks, calls and shows; rules live elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from bridge import __version__, cli_db, cli_desk, cli_look, cli_project, log
+from bridge.check import Level, Report, check_before_run
+from bridge.check import check as check_everything
+from bridge.show import show_report
+from bridge.terminal import Boundary, err, load_plant, out, print_json
+
+app = typer.Typer(
+    name="ignition-bridge",
+    cls=Boundary,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # it would show local variables, and with them passwords
+    help="Carries operator-approved agent actions from Lakebase to Ignition tags, reads them back, audits every step.",
+    epilog="Every setting of bridge.toml can also come from the environment: BRIDGE_STORE__URL, BRIDGE_AGENT__POLL_S …",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ignition-bridge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", envvar="BRIDGE_CONFIG", help="The configuration; by itself bridge.toml."
+        ),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and leave.")
+    ] = False,
+) -> None:
+    """Keep what holds for every command."""
+    ctx.obj = config
+
+
+@app.command()
+def check(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False
+) -> None:
+    """Look at configuration, database, roles, limits, links and tags, and tell every problem at once.
+
+    Exit code 1 when there is a problem; warnings alone do not fail.
+    """
+    report = asyncio.run(check_everything(ctx.find_root().obj))
+    if as_json:
+        print_json(_report_json(report))
+    else:
+        show_report(out(), report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def _report_json(report: Report) -> dict[str, object]:
+    return {
+        "ok": not report.problems,
+        "problems": len(report.problems),
+        "warnings": len(report.findings) - len(report.problems),
+        "findings": [
+            {
+                "level": finding.level.value,
+                "area": finding.area,
+                "subject": finding.subject,
+                "problem": finding.problem,
+                "advice": finding.advice,
+            }
+            for finding in report.findings
+        ],
+        "passed": report.looked_at,
+    }
+
+
+@app.command()
+def run(ctx: typer.Context) -> None:
+    """Run the bridge in the foreground; logs go to stderr. Ctrl-C or SIGTERM ends it in good order.
+
+    Does not start when configuration, database, schema or published limits have a problem. A plant that
+    does not answer is no reason: the bridge waits for it.
+    """
+    settings, plant = load_plant(ctx)
+    log.configure(settings.log)
+    report = asyncio.run(check_before_run(settings, plant))
+    if report.problems:
+        show_report(err(), report)
+        raise typer.Exit(1)
+    logger = structlog.get_logger("bridge.cli")
+    for finding in report.findings:
+        if finding.level is Level.WARNING:
+            logger.warning("setup.questionable", subject=finding.subject, problem=finding.problem)
+    from bridge.wiring import run_bridge  # asyncua takes a second to import; only here it is needed
+
+    def ready() -> None:
+        logger.info("bridge.ready", agent_id=settings.agent.id, site=settings.agent.site, version=__version__)
+
+    loop_factory = None
+    if sys.platform != "win32":
+        import uvloop
+
+        loop_factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(run_bridge(settings, ready=ready))
+
+
+app.command()(cli_look.status)
+app.command()(cli_look.explain)
+app.add_typer(cli_desk.recommendations, name="recommendations")
+app.command()(cli_look.readings)
+app.add_typer(cli_desk.control, name="control")
+app.add_typer(cli_desk.commands, name="commands")
+cli_db.tags.command("import")(cli_project.import_tags)
+cli_db.tags.command("export")(cli_project.export_tags)
+app.add_typer(cli_db.tags, name="tags")
+app.add_typer(cli_project.project, name="project")
+app.add_typer(cli_db.db, name="db")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Detectors over readings. Pure functions and numpy arrays; time comes from the readings themselves."""

@@ -1,0 +1,1 @@
+"""Where the agent's tables live: PostgreSQL (embedded or Lakebase) behind the `Store` port."""

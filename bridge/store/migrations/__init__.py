@@ -1,0 +1,1 @@
+"""The migrations, as package data: numbered SQL files that only ever go forward."""

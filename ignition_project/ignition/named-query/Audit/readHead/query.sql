@@ -1,0 +1,2 @@
+select seq, hash
+from agent_audit_head

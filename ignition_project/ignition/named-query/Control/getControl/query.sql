@@ -1,0 +1,2 @@
+select armed, changed_by, reason, changed_timestamp
+from bridge_control

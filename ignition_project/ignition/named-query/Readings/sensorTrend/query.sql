@@ -1,0 +1,16 @@
+select date_bin(bucket.width, s.timestamp, to_timestamp(0)) as t_stamp,
+       avg(s.temperature) as temperature, max(s.temperature) as temperature_max,
+       avg(s.pressure) as pressure, max(s.pressure) as pressure_max,
+       avg(s.flow_rate) as flow_rate, max(s.flow_rate) as flow_rate_max,
+       cast(count(*) as integer) as readings
+from sensor_data s
+cross join (
+    select make_interval(secs => greatest(
+        60 * cast(:minutes as double precision) / greatest(cast(:max_rows as integer) - 1, 1), 1)) as width
+) bucket
+where s.equipment_id = :equipment_id and s.quality <> 'bad'
+  and s.timestamp > now() - make_interval(secs => 60 * cast(:minutes as double precision))
+  and s.timestamp <= now()
+group by 1
+order by 1
+limit cast(:max_rows as integer)

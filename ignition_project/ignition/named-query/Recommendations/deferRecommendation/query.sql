@@ -1,0 +1,5 @@
+update agent_recommendations
+set status = 'deferred', decided_by_operator = :operator, operator_notes = coalesce(:comment, operator_notes),
+    defer_until = clock_timestamp() + make_interval(secs => 60 * cast(:minutes as double precision))
+where recommendation_id = :recommendation_id and status = 'pending'
+returning recommendation_id, status

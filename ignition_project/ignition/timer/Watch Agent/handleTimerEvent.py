@@ -1,0 +1,2 @@
+def handleTimerEvent():
+	bridge.gateway.watchAgent()

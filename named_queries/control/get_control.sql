@@ -1,0 +1,5 @@
+-- name: get_control
+-- what: Whether writes are armed, who said so and why.
+-- role: bridge_agent, bridge_operator, bridge_reader
+select armed, changed_by, reason, changed_timestamp
+from bridge_control

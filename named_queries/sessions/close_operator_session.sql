@@ -1,0 +1,8 @@
+-- name: close_operator_session
+-- what: Record that a Perspective session ended, for everybody who was logged in there.
+-- param: perspective_id text, Perspective's own id
+-- role: bridge_operator
+update operator_sessions
+set status = 'closed', logout_timestamp = clock_timestamp()
+where status = 'active' and (session_id = :perspective_id or starts_with(session_id, cast(:perspective_id as text) || '/'))
+returning session_id

@@ -1,0 +1,208 @@
+"""The gateway whole: project, tags, plant, scripts and exposed tags at work together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulator.gateway.faults import Faults
+from simulator.gateway.project import Project, Timer
+from simulator.gateway.qualities import QualifiedValue, to_opc
+from simulator.gateway.scripting import Machine, Refused, ScriptHost
+from simulator.gateway.tag_file import Tag
+from simulator.gateway.tags import DEFAULT_GROUPS, TagError, TagStore
+from simulator.gateway.values import epoch_ms, from_line, to_line
+from simulator.opcua.device import Device
+from simulator.opcua.exposed import ExposedTags
+from simulator.opcua.nodes import NodeSlot
+from simulator.writes import Scalar
+
+_log = logging.getLogger("gateway")
+_SETTLE_S = 5.0
+
+
+class GatewayError(Exception):
+    """The gateway cannot be started as asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayOptions:
+    """What a gateway is made of, checked and read."""
+
+    project: Project
+    tags: Mapping[str, Tag]
+    databases: Mapping[str, str]
+    target: str = "8.3"
+    plant: str | None = None
+    opcua_port: int = 0
+    tag_groups: Mapping[str, int] = field(default_factory=dict)
+    hold_timers: bool = False
+    machine: Machine = field(default_factory=Machine)
+    faults: tuple[str, ...] = ()
+
+
+class Gateway:
+    """``open`` it, ``run`` it in a task, ``close`` it."""
+
+    def __init__(self, options: GatewayOptions) -> None:
+        self.options = options
+        self.faults = Faults()
+        self.store = TagStore(
+            options.tags, groups={**DEFAULT_GROUPS, **options.tag_groups}, faults=self.faults
+        )
+        self.scripts = ScriptHost(
+            options.project,
+            target=options.target,
+            databases=options.databases,
+            hold_timers=options.hold_timers,
+            machine=options.machine,
+            answer=self._answer,
+        )
+        self.server = ExposedTags(self._client_writes)
+        self.device: Device | None = None
+        self._slots: dict[str, NodeSlot] = {}
+        self._changes: asyncio.Queue[tuple[str, QualifiedValue]] = asyncio.Queue()
+        items = self.store.opc_items()
+        unwatched = sum(1 for tag in options.tags.values() if tag.alarms or tag.history)
+        if unwatched:
+            _log.info("%d tags have alarms or history; the stand-in keeps neither", unwatched)
+        if items and options.plant is None:
+            _log.warning("there are OPC tags and no --plant; they stay without a value")
+        if options.plant is not None:
+            self.device = Device(options.plant, items, self.store)
+            self.store.opc = self.device
+        for text in options.faults:
+            self.begin_fault(text)
+
+    async def open(self) -> str:
+        """Bind the OPC UA port and lay out the tags; gives the endpoint."""
+        endpoint = await self.server.open(f"opc.tcp://127.0.0.1:{self.options.opcua_port}")
+        for tag in self.options.tags.values():
+            writable = not tag.read_only and tag.source != "expr"
+            self._slots[tag.path] = self.server.add_tag(tag.path, tag.data_type, writable=writable)
+        return endpoint
+
+    async def run(self, ready: asyncio.Event) -> None:
+        """Everything at once until cancelled; ``ready`` is set when scripts run and tags have shown a value."""
+        async with asyncio.TaskGroup() as group:
+            if self.device is not None:
+                group.create_task(self.device.run(), name="device")
+            group.create_task(self.scripts.run(), name="scripts")
+            await self._wait_for_first_values()
+            for path in self._slots:
+                await self._show(path, self.store.read(path))
+            self.store.listeners.append(lambda path, value: self._changes.put_nowait((path, value)))
+            await self.server.start()
+            group.create_task(self._publish(), name="exposed tags")
+            group.create_task(self.store.run_fixed_rates(), name="fixed rates")
+            await self.scripts.ready.wait()
+            ready.set()
+
+    async def close(self) -> None:
+        """Close the port and all connections to it."""
+        await self.server.stop()
+
+    async def _wait_for_first_values(self) -> None:
+        if self.device is None:
+            return
+        try:
+            await asyncio.wait_for(self.device.settled.wait(), _SETTLE_S)
+        except TimeoutError:
+            _log.warning("not every OPC tag has shown a value after %g s; going on without", _SETTLE_S)
+
+    # ── exposed tags ──────────────────────────────────────────────────────────────────────────────────────
+
+    async def _publish(self) -> None:
+        while True:
+            await self._show(*await self._changes.get())
+
+    async def _show(self, path: str, value: QualifiedValue) -> None:
+        await self.server.show(self._slots[path], value.value, to_opc(value.quality), value.at_utc)
+
+    async def _client_writes(self, path: str, value: Scalar) -> str:
+        return to_opc((await self.store.write([(path, value)], from_client=True))[0])
+
+    # ── what scripts ask ──────────────────────────────────────────────────────────────────────────────────
+
+    async def _answer(self, message: dict[str, Any]) -> Any:
+        if "message" in message:
+            return self._message(message)
+        try:
+            if message["ask"] == "read":
+                return [_line(self.store.read(path)) for path in message["paths"]]
+            return await self._write(message)
+        except TagError as error:
+            raise Refused(str(error)) from error
+
+    async def _write(self, message: dict[str, Any]) -> list[tuple[str, str]]:
+        if self.faults.once("kill_script_before_write"):
+            self.scripts.kill()
+            raise Refused("killed by a fault")
+        values = map(from_line, message["values"])
+        qualities = await self.store.write(list(zip(message["paths"], values, strict=True)))
+        if self.faults.once("kill_script_after_write"):
+            _log.warning("fault: the JVM is killed between write and answer")
+            self.scripts.kill()
+        if self.faults.once("jdbc_down_after_write"):
+            _log.warning("fault: the database goes between write and answer")
+            self.begin_fault("jdbc_down")
+        return [(quality.name, quality.diagnostic) for quality in qualities]
+
+    def _message(self, message: dict[str, Any]) -> None:
+        _log.info(
+            "message %s to %s, scope %s: %s",
+            message["message"],
+            message["project"],
+            message["scope"],
+            message["payload"],
+        )
+        if "G" in message["scope"] and message["project"] == self.options.project.name:
+            self.scripts.deliver(message["message"], message["payload"])
+
+    # ── faults ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin_fault(self, text: str) -> None:
+        """Let a fault begin. Raises ``FaultError``."""
+        name = self.faults.begin(text)
+        if name == "jdbc_down":
+            self.scripts.set_jdbc(up=False)
+        elif name == "tag_stale":
+            self.store.fault_changed()
+
+    def clear_fault(self, text: str) -> None:
+        """End a fault. Raises ``FaultError``."""
+        name = self.faults.clear(text)
+        if name == "jdbc_down":
+            self.scripts.set_jdbc(up=True)
+        elif name == "tag_stale":
+            self.store.fault_changed()
+
+
+def timer_8_1(text: str) -> Timer:
+    """A timer as an 8.1 integrator makes it in the Designer: ``NAME DELAY_MS BODY``. Raises ``GatewayError``."""
+    name, _, rest = text.strip().partition(" ")
+    delay, _, body = rest.strip().partition(" ")
+    if not delay.isdigit() or int(delay) == 0 or not body.strip():
+        raise GatewayError(f"--timer wants 'NAME DELAY_MS BODY', found {text!r}")
+    return Timer(
+        name=name,
+        path=f"timer {name}",
+        code=f"def handleTimerEvent():\n\t{body.strip()}\n",
+        function="handleTimerEvent",
+        delay_ms=int(delay),
+        fixed_delay=True,
+        shared_thread=False,
+    )
+
+
+def _line(value: QualifiedValue) -> tuple[Any, str, str, int]:
+    quality = value.quality
+    return to_line(value.value), quality.name, quality.diagnostic, epoch_ms(value.at_utc)
+
+
+def database_names(project: Project) -> set[str]:
+    """The connections the project's queries name."""
+    return {query.database for query in project.queries.values()} - {"{}"}

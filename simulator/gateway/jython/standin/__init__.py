@@ -1,0 +1,2 @@
+# mypy: ignore-errors
+"""What Ignition gives its scripts, as far as the stand-in has it."""

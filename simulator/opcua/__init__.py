@@ -1,0 +1,1 @@
+"""The plant on the wire. Nothing outside this package knows asyncua."""

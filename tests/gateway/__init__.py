@@ -1,0 +1,1 @@
+"""The gateway stand-in: project, tags, scripts, plant, and the closed loop through all of them."""

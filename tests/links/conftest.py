@@ -1,0 +1,45 @@
+"""Plants and links for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("contract", "link_bench")
+
+from link_bench import PlantProcess  # noqa: E402 - after its asserts are made to explain themselves
+
+from simulator.wire import Wire  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def shared_plant() -> Iterator[PlantProcess]:
+    """One server for all tests that do not break it. Its values change; its writes are counted from a mark."""
+    plant = PlantProcess("--counters", "20", "--rate", "200")
+    plant.start()
+    yield plant
+    plant.kill()
+
+
+@pytest.fixture
+def plants() -> Iterator[Callable[..., PlantProcess]]:
+    """Servers of a test's own, which it may kill."""
+    started: list[PlantProcess] = []
+
+    def start(*arguments: str) -> PlantProcess:
+        plant = PlantProcess(*arguments)
+        started.append(plant)
+        plant.start()
+        return plant
+
+    yield start
+    for plant in started:
+        plant.kill()
+
+
+@pytest.fixture
+async def wire(shared_plant: PlantProcess) -> AsyncIterator[Wire]:
+    """A wire to the shared server that may be broken."""
+    async with Wire(0, "127.0.0.1", shared_plant.port) as wire:
+        yield wire

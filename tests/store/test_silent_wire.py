@@ -1,0 +1,45 @@
+"""Does a wire that swallows packets show as a database that is away, soon, and mend itself?"""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from bridge.errors import StoreDown
+from bridge.store import queries
+from bridge.store.connection import Database
+from simulator.wire import Wire
+
+DETECTED_WITHIN_S = 8.0
+
+
+async def test_an_answer_that_never_comes_is_noticed_and_the_next_call_works(database_url: str) -> None:
+    """With the wire black, a call must end as StoreDown within its limit; with the wire back, the next one answers."""
+    parts = urlsplit(database_url)
+    assert parts.hostname
+    assert parts.port
+    named = queries.load()
+    async with Wire(0, parts.hostname, parts.port) as wire:
+        url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{wire.port}").geturl()
+        database = Database(url, role=None, size=2, connect_timeout_s=2.0, statement_timeout_s=0.5)
+        await database.open()
+        try:
+            assert await database.fetch(named.control.get_control)
+            await wire.black_hole()
+            began_s = time.monotonic()
+            with pytest.raises(StoreDown):
+                await database.fetch(named.control.get_control)
+            assert time.monotonic() - began_s < DETECTED_WITHIN_S
+            await wire.restore()
+            for _ in range(20):
+                try:
+                    assert await database.fetch(named.control.get_control)
+                    break
+                except StoreDown:
+                    continue
+            else:
+                pytest.fail("the database is back and no call gets through")
+        finally:
+            await database.close()
