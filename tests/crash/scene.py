@@ -99,7 +99,7 @@ class Process:
         os.kill(self.pid, signal.SIGCONT)
 
     async def end(self) -> None:
-        """Ask it to leave in good order (SIGTERM), and see that it does. It is asked once it works, not while it starts."""
+        """Ask it to leave in good order (SIGTERM) once it works, and see that it does."""
         await self.ready()
         os.kill(self.pid, signal.SIGTERM)
         await until(lambda: self.code is not None, "it leaves", deadline_s=20.0)
