@@ -1,5 +1,6 @@
 -- name: get_control
 -- what: Whether writes are armed, who said so and why.
 -- role: bridge_agent, bridge_operator, bridge_reader
-select armed, changed_by, reason, changed_timestamp
+select armed, changed_by, reason, changed_timestamp,
+       cast(extract(epoch from clock_timestamp() - changed_timestamp) as double precision) as changed_ago_s
 from bridge_control

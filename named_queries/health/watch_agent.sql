@@ -5,7 +5,8 @@
 -- role: bridge_operator, bridge_reader
 select coalesce(agents.online, false) as online, agents.heartbeat_age_s, coalesce(agents.silent, '') as silent,
        agents.watched, control.armed, control.changed_by as armed_by, control.reason as armed_reason,
-       open.open_recommendations, open.critical_waiting, live.commands_unknown, live.commands_waiting
+       open.open_recommendations, open.critical_waiting, live.commands_unknown, live.commands_waiting,
+       clock_timestamp() as database_time
 from (
     select bool_and(alive) as online, max(age_s) as heartbeat_age_s, cast(count(*) as integer) as watched,
            string_agg(agent_id, ', ' order by agent_id) filter (where not alive) as silent

@@ -150,8 +150,8 @@ def test_the_gateway_knows_no_word_of_its_own() -> None:
     assert words <= {code.value for code in RefusalCode}
 
 
-def test_only_one_module_touches_the_gateway() -> None:
-    """Every module but `gateway` must say that it is pure, and be so."""
+def test_two_modules_touch_the_gateway() -> None:
+    """Every module but `gateway` and `hmi` must say that it is pure, and be so."""
     for module in sorted(LIBRARY.iterdir()):
         text = (module / "code.py").read_text(encoding="utf-8")
         names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
@@ -164,5 +164,5 @@ def test_only_one_module_touches_the_gateway() -> None:
         }
         impure = {"system", "java"} & (names | imported)
         pure = text.startswith("# Pure: ")
-        assert pure == (module.name != "gateway"), module.name
+        assert pure == (module.name not in ("gateway", "hmi")), module.name
         assert pure == (not impure), module.name

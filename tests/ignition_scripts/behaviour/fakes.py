@@ -122,6 +122,12 @@ class Gateway(object):
         self.after = {}
         self.messages = []
         self.written = []
+        self.levels = set()  # security levels that the session's login has
+        self.perspective = []  # (function, arguments) of what scripts asked of sessions and pages
+        self.recommendations = {}
+        self.decided = []  # (named query, parameters) of what reached the database
+        self.control = True
+        self.trail = []
 
     def happen(self, name, work):
         """Run one call, with what the test put before and after it."""
@@ -277,7 +283,7 @@ def _open_session(_path, p):
     row = gateway.sessions.setdefault(
         p["session_id"], {"operator": p["operator"], "approved": 0, "rejected": 0}
     )
-    row["status"] = "active"
+    row.update(status="active", may_decide=p["may_decide"])
     return [{"session_id": p["session_id"]}]
 
 
@@ -288,6 +294,47 @@ def _close_session(_path, p):
             row["status"] = "closed"
             out.append({"session_id": key})
     return out
+
+
+def _decide(path, p):
+    """As the database decides: only what is pending, and an approval only with the digest of the row."""
+    gateway.decided.append((path, dict(p)))
+    row = gateway.recommendations.get(p["recommendation_id"])
+    if (
+        row is None
+        or row["status"] != "pending"
+        or p.get("digest", row["write_digest"]) != row["write_digest"]
+    ):
+        return []
+    status = {"approve": "approved", "reject": "rejected", "defer": "deferred"}[path.split("/")[1][:-14]]
+    row["approvals_given"] += 1
+    if status != "approved" or row["approvals_given"] >= row["approvals_required"]:
+        row["status"] = status
+        row["approved_by_operator" if status == "approved" else "decided_by_operator"] = p["operator"]
+    return [{"recommendation_id": p["recommendation_id"], "status": row["status"]}]
+
+
+def _recommendation(_path, p):
+    row = gateway.recommendations.get(p["recommendation_id"])
+    return [] if row is None else [row]
+
+
+def _settle_by_hand(path, p):
+    gateway.decided.append((path, dict(p)))
+    row = gateway.command(p["command_id"])
+    return _end(row, p["status"], p) if row["status"] == "unknown" else []
+
+
+def _set_armed(path, p):
+    gateway.decided.append((path, dict(p)))
+    if gateway.control == p["armed"]:
+        return []
+    gateway.control = p["armed"]
+    return [{"armed": p["armed"]}]
+
+
+def _search_audit(_path, _p):
+    return gateway.trail
 
 
 def _count(_path, p):
@@ -309,6 +356,13 @@ _QUERIES = {
     "Sessions/openOperatorSession": _open_session,
     "Sessions/closeOperatorSession": _close_session,
     "Sessions/countDecision": _count,
+    "Recommendations/approveRecommendation": _decide,
+    "Recommendations/rejectRecommendation": _decide,
+    "Recommendations/deferRecommendation": _decide,
+    "Recommendations/getRecommendation": _recommendation,
+    "Commands/settleByHand": _settle_by_hand,
+    "Control/setArmed": _set_armed,
+    "Audit/searchAudit": _search_audit,
 }
 
 
@@ -359,6 +413,15 @@ def _write_one(path, value):
     return Quality(answer)
 
 
+def _is_authorized(isAllOf, securityLevels, sessionId=None):
+    found = [level in gateway.levels for level in securityLevels]
+    return all(found) if isAllOf else any(found)
+
+
+def _asked(name):
+    return lambda *words, **named: gateway.perspective.append((name, words, named))
+
+
 def install(parameters):
     """Put `system`, and under CPython also `java.lang`, where the scripts import them from."""
     _parameters.update(parameters)
@@ -373,6 +436,10 @@ def install(parameters):
     system.util.sendMessage = lambda project, handler, payload, scope: gateway.messages.append(
         (project, handler, payload, scope)
     )
+    system.perspective = types.ModuleType("system.perspective")
+    system.perspective.isAuthorized = _is_authorized
+    for name in ("openPopup", "closePopup", "sendMessage", "navigate", "download", "toggleDock"):
+        setattr(system.perspective, name, _asked(name))
     system.date = types.ModuleType("system.date")
     system.date.now = lambda: "now"
     sys.modules["system"] = system

@@ -1,5 +1,5 @@
 select agent_id, site, version, polls_completed, cycle_ms, last_heartbeat, created_timestamp, cast(detail as text) as detail,
-       extract(epoch from clock_timestamp() - last_heartbeat) as heartbeat_age_s,
+       cast(extract(epoch from clock_timestamp() - last_heartbeat) as double precision) as heartbeat_age_s,
        case when status = 'online'
              and last_heartbeat > clock_timestamp() - make_interval(secs => cast(:offline_after_s as double precision))
             then 'online' else 'offline' end as status

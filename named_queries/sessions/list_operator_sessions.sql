@@ -1,0 +1,13 @@
+-- name: list_operator_sessions
+-- what: Who is at the HMI, the latest login first, and what each looks at just now.
+-- param: max_rows integer
+-- role: bridge_operator, bridge_reader
+select session_id, operator_id, may_decide, login_timestamp,
+       cast(extract(epoch from clock_timestamp() - login_timestamp) as double precision) as login_ago_s,
+       case when looked_at_timestamp > clock_timestamp() - interval '15 seconds' then looking_at end as looking_at,
+       cast(extract(epoch from clock_timestamp() - looked_at_timestamp) as double precision) as looked_ago_s,
+       approved_recommendations, rejected_recommendations
+from operator_sessions
+where status = 'active'
+order by login_timestamp desc, session_id
+limit least(cast(:max_rows as integer), 500)

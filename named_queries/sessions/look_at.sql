@@ -1,0 +1,20 @@
+-- name: look_at
+-- what: Record which recommendation a session looks at, and say who else looked at the same within 15 seconds.
+-- param: session_id text, the key that opening the session gave; null for an anonymous one, which gets no row
+-- param: recommendation_id text, null or empty for none
+-- role: bridge_operator
+with mine as (
+    update operator_sessions
+    set looking_at = nullif(cast(:recommendation_id as text), ''), looked_at_timestamp = clock_timestamp()
+    where session_id = :session_id and status = 'active'
+    returning operator_id, looking_at
+)
+select min(other.operator_id) as operator_id,
+       cast(extract(epoch from clock_timestamp() - max(other.looked_at_timestamp)) as double precision) as since_s
+from mine
+join operator_sessions other on other.looking_at = mine.looking_at and other.status = 'active'
+where other.looked_at_timestamp > clock_timestamp() - interval '15 seconds'
+  and lower(person(other.operator_id)) <> lower(person(mine.operator_id))
+group by lower(person(other.operator_id))
+order by 1
+limit 500

@@ -1,0 +1,295 @@
+# mypy: ignore-errors
+"""Does every page turn the rows of its queries into what its components show, and say so when it cannot?"""
+
+from __future__ import unicode_literals
+
+import json
+
+from bridge import banner, pages, trends
+from when_cards_are_shown import AGENT, row
+
+EVIDENCE = json.dumps(
+    {
+        "signal": "temperature",
+        "tag_path": "[default]R2/Temperature",
+        "value": 91.52,
+        "limit": 90.0,
+        "unit": "\u00b0C",
+        "since_utc": "1970-01-01T00:00:30.500000+00:00",
+        "facts": ["pressure is above normal"],
+        "refusals": [],
+    }
+)
+READINGS = [
+    {"t_stamp": 10000.0 * number, "temperature": value, "pressure": None, "flow_rate": 50.0}
+    for number, value in enumerate((87.0, 90.5, 88.0, 89.0, 91.0, 92.0))
+]
+
+
+def _entry(**changes):
+    found = dict.fromkeys(("actor", "object_id", "old_status", "new_status", "hash", "recommendation_id"))
+    found.update(
+        seq=1,
+        at=40000.0,
+        ago_s=5.0,
+        action="recommendation.created",
+        detail="{}",
+        object_type="x",
+        db_role="y",
+    )
+    found.update(changes)
+    return found
+
+
+def it_puts_the_worst_in_the_banner_and_the_rest_behind_it():
+    assert banner.of(AGENT, True)["visible"] is False
+    found = banner.of(
+        dict(AGENT, critical_waiting=1, critical_equipment="R2", commands_unknown=2, online=False), True
+    )
+    assert found["word"] == "CRITICAL"
+    assert found["text"].startswith("R2: 1 recommendation waiting for an answer")
+    assert "OUTCOME UNKNOWN" in found["text"]
+    assert "AGENT OFFLINE" in found["text"]
+    assert banner.of(None, False)["word"] == "DATABASE SILENT"
+    assert banner.of(None, True)["visible"] is False
+    assert banner.of(dict(AGENT, watched=0), True)["word"] == "NO AGENT"
+
+
+def it_never_shows_a_header_that_was_true_once():
+    found = pages.header({"agent": None, "agentGood": False})
+    assert [found[name]["text"] for name in ("agent", "armed", "waiting")] == [
+        "Agent not known",
+        "Armed? not known",
+        "Waiting? not known",
+    ]
+    found = pages.header(
+        {"agent": [dict(AGENT, armed=False, online=False, heartbeat_age_s=34.0)], "agentGood": True}
+    )
+    assert found["agent"]["text"] == "Agent offline, 34 s"
+    assert found["armed"]["text"].startswith("DISARMED")
+
+
+def it_tells_the_story_from_the_reading_on():
+    found = pages.timeline(
+        {
+            "good": True,
+            "evidence": EVIDENCE,
+            "rows": [
+                _entry(actor="agent"),
+                _entry(action="approval.given", actor="anna", detail='{"comment": "seen"}'),
+                _entry(
+                    action="command.sent", detail='{"tag_path": "[default]R2/S", "to": 405, "unit": "kg/h"}'
+                ),
+                _entry(action="command.executed", detail='{"execution_result": "written and read back"}'),
+                _entry(action="something.new"),
+            ],
+        }
+    )
+    told = [each["entry"] for each in found]
+    assert [entry["what"] for entry in told] == [
+        "Signal went out of its limit",
+        "Recommendation raised",
+        "Approval recorded",
+        "Write sent",
+        "Write read back and equal",
+        "Something new",
+    ]
+    assert told[0]["detail"] == "Temperature 91.5 \u00b0C, limit 90.0 \u00b0C"
+    assert told[0]["ago"] == "15 s ago"  # 10 s before the first entry, which was 5 s ago
+    assert (told[2]["who"], told[2]["detail"]) == ("anna", "seen")
+    assert told[3]["detail"] == "[default]R2/S to 405 kg/h"
+    assert pages.timeline({"rows": None, "good": False, "evidence": EVIDENCE}) == []
+
+
+def it_marks_the_limit_and_what_lies_beyond_it():
+    chart = trends.chart(READINGS, EVIDENCE)
+    assert [series["name"] for series in chart["series"]] == [
+        "Temperature",
+        "Flow rate",
+    ]  # no pressure measured
+    points = chart["series"][0]["data"]
+    assert set(point["Limit"] for point in points) == set([90.0])
+    assert [point["Out of limit"] for point in points] == [None, None, None, None, 91.0, 92.0]
+    assert "Limit" not in chart["series"][1]["data"][0]
+    assert chart["plots"][0]["axes"][0]["label"]["text"] == "Temperature in \u00b0C"
+    assert trends.chart([], EVIDENCE)["empty"] is True
+    assert trends.chart(READINGS, "no json")["series"][0]["data"][0] == {"t_stamp": 0.0, "Temperature": 87.0}
+
+
+def it_shows_one_recommendation_whole():
+    rows = [
+        row(evidence=EVIDENCE, root_cause_analysis="x" * 5000, rejection_reason="planned", status="rejected")
+    ]
+    found = pages.recommendation({"rows": rows, "good": True, "operator": None})
+    assert found["shown"] is True
+    assert len(found["cause"]) == 5000
+    assert found["result"] == "Reason: planned"
+    facts = dict((each["fact"]["name"], each["fact"]["text"]) for each in found["evidence"])
+    assert facts["Value then"] == "91.5 \u00b0C"
+    assert facts["Fact 1"] == "pressure is above normal"
+    assert pages.recommendation({"rows": [], "good": True, "operator": ""})["state"]["kind"] == "missing"
+    assert pages.recommendation({"rows": None, "good": False, "operator": ""})["state"]["kind"] == "silent"
+
+
+def _equipment(**changes):
+    found = dict.fromkeys(
+        ("recommendation_id", "issue_type", "severity", "recommendation_status", "command_id")
+    )
+    found.update(
+        equipment_id="R2",
+        temperature=75.04,
+        pressure=None,
+        flow_rate=49.66,
+        age_s=1.0,
+        reading_state="good",
+        open_recommendations=0,
+    )
+    found.update(changes)
+    return found
+
+
+def it_says_how_old_the_values_of_equipment_are():
+    for changes, wanted in (
+        ({}, "Measured 1 s ago"),
+        ({"reading_state": "stale", "age_s": 300.0}, "STALE: values are 5 min old"),
+        ({"reading_state": "bad"}, "BAD: the source does not trust its values"),
+        ({"reading_state": "none", "age_s": None}, "No values during the last day"),
+    ):
+        (card,) = pages.equipments({"rows": [_equipment(**changes)], "good": True, "first": 0})["cards"]
+        assert card["item"]["reading"]["text"] == wanted, card["item"]["reading"]
+    texts = [each["value"]["text"] for each in card["item"]["values"]]
+    assert texts == ["75.0 \u00b0C", "\u2013", "49.7 l/min"]
+
+
+def it_finds_one_equipment_or_says_that_there_is_none():
+    rows = [_equipment(), _equipment(equipment_id="R3")]
+    assert pages.oneEquipment({"rows": rows, "good": True, "id": "R3"})["item"]["equipment_id"] == "R3"
+    assert pages.oneEquipment({"rows": rows, "good": True, "id": "R9"})["state"]["kind"] == "missing"
+    assert pages.oneEquipment({"rows": None, "good": True, "id": "R9"})["state"]["kind"] == "loading"
+
+
+def _command(**changes):
+    found = dict(
+        command_id="C-1", recommendation_id="R-1", equipment_id="R2", tag_path="[default]R2/S", expected_value=450.0,
+        new_value=405.0, unit="kg/h", status="unknown", age_s=90.0, execution_result="no answer",
+        approved_by_operator="anna", created_timestamp=0.0,
+    )  # fmt: skip
+    found.update(changes)
+    return found
+
+
+def it_puts_unknown_outcomes_first_with_the_step_for_a_person():
+    rows = [
+        _command(command_id="C-2", status="pending"),
+        _command(command_id="C-3", status="executing"),
+        _command(),
+    ]
+    found = pages.liveCommands({"rows": rows, "good": True})
+    assert [each["item"]["command_id"] for each in found["cards"]] == ["C-1", "C-3", "C-2"]
+    first, second = found["cards"][0]["item"], found["cards"][1]["item"]
+    assert "what does R2/S show?" in first["step"]
+    assert second["step"] == ""
+    assert found["unknown"] == 1
+    assert pages.commandHistory({"rows": rows, "good": True})["rows"][2]["status"] == "OUTCOME UNKNOWN"
+
+
+def it_says_who_disarmed_and_why():
+    control = {
+        "armed": False,
+        "changed_by": "anna",
+        "reason": "valve work",
+        "changed_timestamp": 0.0,
+        "changed_ago_s": 300.0,
+    }
+    found = pages.control({"rows": [control], "good": True})
+    assert (found["known"], found["armed"], found["why"]) == (True, False, "anna, 5 min ago: valve work")
+    assert pages.control({"rows": None, "good": False})["known"] is False
+
+
+def it_counts_what_the_audit_filters_found():
+    rows = [_entry(old_status="pending", new_status="approved", detail='{"operator_notes": "ok"}')]
+    found = pages.auditTrail({"rows": rows, "good": True, "limit": 500})
+    assert found["said"] == "1 entry"
+    assert found["rows"][0]["change"] == "pending \u2192 approved"
+    assert found["rows"][0]["detail"] == "ok"
+    assert "narrow" in pages.auditTrail({"rows": rows, "good": True, "limit": 1})["said"]
+
+
+def it_unwraps_what_a_binding_hands_over():
+    class Wrapped(object):
+        """As Perspective's own: items by key, and no dict."""
+
+        def __init__(self, found):
+            self._found = found
+
+        def keys(self):
+            return self._found.keys()
+
+        def __getitem__(self, key):
+            return self._found[key]
+
+    class Date(object):
+        def getTime(self):
+            return 1234
+
+    from bridge import datasets
+
+    assert datasets.plain(Wrapped({"a": (Wrapped({"b": Date()}), None, True, "x")})) == {
+        "a": [{"b": 1234}, None, True, "x"]
+    }
+
+
+def it_shows_what_the_agent_says_of_itself_and_its_links():
+    detail = {
+        "links": {"plant": {"state": "flowing", "fresh": 22, "wanted": 22, "reconnects": 1}},
+        "failing": [],
+    }
+    agent = {
+        "agent_id": "a",
+        "status": "offline",
+        "heartbeat_age_s": 34.0,
+        "cycle_ms": 13.5937,
+        "polls_completed": 38,
+        "version": "0.1.0",
+        "site": "demo",
+        "detail": json.dumps(detail),
+    }
+    found = pages.agents({"rows": [dict(agent, agent_id="b", status="online"), agent], "good": True})
+    first = found["cards"][0]["item"]  # who is offline comes first
+    assert (first["agent_id"], first["chip"]["text"]) == ("a", "OFFLINE")
+    facts = dict((each["fact"]["name"], each["fact"]["text"]) for each in first["facts"])
+    assert facts["Last heard of"] == "34 s ago"
+    assert facts["Cycle"] == "13.6 ms"
+    assert facts["Link plant"] == "flowing, 22 of 22 tags fresh, 1 reconnect"
+    assert facts["Failing"] == "none"
+
+
+def it_reads_a_boolean_command_as_off_and_on():
+    rows = [_command(data_type="Boolean", expected_value=0.0, new_value=1.0, unit="")]
+    (shown,) = pages.commandHistory({"rows": rows, "good": True})["rows"]
+    assert (shown["from"], shown["to"]) == ("off", "on")
+
+
+def it_says_who_is_at_the_hmi_and_may_decide():
+    rows = [{"operator_id": "anna", "may_decide": None, "login_timestamp": 0.0, "looking_at": None}]
+    (shown,) = pages.sessions({"rows": rows, "good": True})["rows"]
+    assert (shown["who"], shown["may"], shown["approved"]) == ("anna", "not said", 0)
+
+
+def it_shows_limits_as_people_say_them():
+    limit = {
+        "equipment_id": "R2",
+        "tag_path": "[default]R2/S",
+        "data_type": "Float",
+        "unit": "kg/h",
+        "low": 100.0,
+        "high": 800.0,
+        "max_step": 400.0,
+        "min_interval_s": 0.0,
+        "max_writes_per_hour": 20,
+        "route": "opcua",
+    }
+    rows = [limit, dict(limit, data_type="Boolean", unit="", low=0.0, high=1.0, max_step=None)]
+    found = pages.limits({"rows": rows, "good": True})["rows"]
+    assert [row["range"] for row in found] == ["100 to 800 kg/h", "off or on"]
+    assert [row["step"] for row in found] == ["400 kg/h", "\u2013"]
