@@ -105,7 +105,7 @@ def check(
 ) -> None:
     """Prove what can be proven without a gateway: resources, references, parameters, scripts under Jython 2.7.
 
-    Exit code 1 when there is a finding.
+    Exit code 1 when there is a finding; a note, such as what the preview does not draw, is none.
     """
     own = path is None
     place = path or building.project_folder()
@@ -330,6 +330,11 @@ def _show_report(place: Path, report: ProjectReport) -> None:
         console.print(f"✓ {line}", style="green", soft_wrap=True)
     for line in report.not_checked:
         console.print(f"– {line}", style="yellow", soft_wrap=True)
+    for note in report.notes:
+        where = f"{note.file}: {note.place}" if note.place else note.file
+        console.print(f"– {where}", style="yellow", soft_wrap=True)
+        console.print(f"    {note.what}", soft_wrap=True)
+        console.print(f"    → {note.mend}", soft_wrap=True)
     if not report.findings:
         console.print(f"{place}: nothing found that a gateway would trip over", style="green", soft_wrap=True)
         return
@@ -347,6 +352,7 @@ def _report_json(place: Path, report: ProjectReport) -> dict[str, Any]:
         "ok": not report.findings,
         "project": str(place),
         "findings": [_finding_json(finding) for finding in report.findings],
+        "notes": [_finding_json(note) for note in report.notes],
         "passed": report.looked_at,
         "not_checked": report.not_checked,
     }

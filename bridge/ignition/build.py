@@ -216,7 +216,11 @@ def _body(content: bytes) -> str:
 
 
 def _session_scripts(events: Mapping[str, bytes]) -> bytes:
-    """The 8.3 session events, one folder each, as the one JSON file of 8.1."""
+    """The 8.3 session events, one folder each, as the one JSON file of 8.1.
+
+    8.1 writes the def line itself and runs message handlers on its own threads: the signature must be the
+    one that it writes, and `threadType` is left behind. An event that is switched off stays empty there.
+    """
     scripts: dict[str, object] = dict.fromkeys(_EMPTY_IN_81, "\t")
     handlers: list[dict[str, object]] = []
     for path, content in sorted(events.items()):
@@ -227,13 +231,28 @@ def _session_scripts(events: Mapping[str, bytes]) -> bytes:
         except UnicodeDecodeError as problem:
             raise ProjectBroken([f"{path}: not UTF-8; save as UTF-8"]) from problem
         below = path.removeprefix(f"{PERSPECTIVE}/")
-        if not head.startswith("def ") or any(
+        found = kind_of(path)
+        signature = found[0].handlers.get(path.rpartition("/")[2]) if found else None
+        if head.rstrip() != f"def {signature}:" or any(
             line.strip() and not line.startswith("\t") for line in body.splitlines()
         ):
-            raise ProjectBroken([f"{path}: wanted a def line and a body indented by tabs, to move it to 8.1"])
+            raise ProjectBroken(
+                [f"{path}: wanted 'def {signature}:' and a body indented by tabs, to move it to 8.1"]
+            )
+        enabled = _is_enabled(path, events)
         if below in _PARTS_OF_81:
-            scripts[_PARTS_OF_81[below]] = body.rstrip("\n")
+            scripts[_PARTS_OF_81[below]] = body.rstrip("\n") if enabled else "\t"
         else:
             name = below.split("/")[-2]
-            handlers.append({"name": name, "enabled": True, "script": body.rstrip("\n")})
+            handlers.append({"name": name, "enabled": enabled, "script": body.rstrip("\n")})
     return as_json({**scripts, "messageHandlers": handlers})
+
+
+def _is_enabled(path: str, events: Mapping[str, bytes]) -> bool:
+    """Whether the event's resource.json has it switched on, which it is unless it says otherwise."""
+    file = f"{path.rpartition('/')[0]}/resource.json"
+    try:
+        attributes = json.loads(events.get(file, b"{}")).get("attributes") or {}
+        return attributes.get("enabled") is not False
+    except (ValueError, AttributeError) as problem:
+        raise ProjectBroken([f"{file}: is not a JSON object with attributes ({problem})"]) from problem

@@ -15,22 +15,23 @@ from bridge.errors import JythonMissing, TagFileBroken
 from bridge.ignition.check_queries import NamedQuery, check_current, check_queries, read_queries
 from bridge.ignition.check_resources import check_resources, check_text
 from bridge.ignition.check_tags import check_tags
-from bridge.ignition.check_views import Views, check_views, read_views
-from bridge.ignition.finding import Finding
+from bridge.ignition.check_traffic import Said, check_traffic
+from bridge.ignition.check_views import check_views, read_views
+from bridge.ignition.finding import Finding, Level
 from bridge.ignition.jython import Compilation
 from bridge.ignition.resources import ProjectFiles, kind_of
-from bridge.ignition.scripts import (
-    Body,
+from bridge.ignition.script_reading import (
     Library,
     Literal,
-    bodies,
-    check_form,
     check_reference,
     library,
     read_body,
 )
+from bridge.ignition.scripts import Body, bodies, check_form
+from bridge.ignition.system_functions import unknown
 from bridge.ignition.tag_paths import TagPaths
 from bridge.ignition.tag_tree import TagTree, resolve
+from bridge.ignition.view_sight import Views
 
 _QUERY_CALLS = frozenset(
     {"runNamedQuery", "execQuery", "execScalar", "execUpdate", "execUpdateAsync", "queueUpdate"}
@@ -41,9 +42,13 @@ _TAG_PATH = re.compile(r"^\[[A-Za-z0-9 _.~-]+\][^\s].*$", re.DOTALL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectReport:
-    """Findings, in order of files; `looked_at` says what was checked and `not_checked` what could not be."""
+    """Findings, in order of files; `looked_at` says what was checked and `not_checked` what could not be.
+
+    findings: what must be mended. notes: what is worth knowing, such as what the preview does not draw.
+    """
 
     findings: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
     looked_at: tuple[str, ...]
     not_checked: tuple[str, ...]
 
@@ -85,6 +90,7 @@ def check_project(
             findings += check_form(body, _signature(body))
             if body.text.strip():
                 findings += references.check(body)
+        findings += check_traffic(project, documents, views, references.said)
         if compilation is not None:
             findings += _compiled(found, compilation)
     finally:
@@ -106,10 +112,15 @@ def check_project(
     else:
         looked_at.append(f"{len(tree.tags)} tags in {len(tree.folders)} folders and instances")
     return ProjectReport(
-        findings=tuple(dict.fromkeys(sorted(findings))),
+        findings=_of(Level.ERROR, findings),
+        notes=_of(Level.NOTE, findings),
         looked_at=tuple(looked_at),
         not_checked=tuple(not_checked),
     )
+
+
+def _of(level: Level, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(dict.fromkeys(sorted(finding for finding in findings if finding.level is level)))
 
 
 def _resolve_tags(document: Any, file: str, findings: list[Finding]) -> TagTree | None:
@@ -179,6 +190,7 @@ class _References:
         self._views = views
         self._paths = paths
         self._left_out = left_out
+        self.said: list[Said] = []
         self._folders = {path.partition("/")[0] for path in (*queries, *left_out)}
 
     def check(self, body: Body) -> Iterator[Finding]:
@@ -188,7 +200,12 @@ class _References:
             return
         for reference in reading.references:
             yield from check_reference(reference, body, self._known)
+        for used in reading.platform:
+            wrong = unknown(used.dotted)
+            if wrong is not None:
+                yield Finding(file=body.file, place=body.at(used.line), what=wrong[0], mend=wrong[1])
         for literal in reading.literals:
+            self.said.append((body, literal))
             yield from self._query(literal, body)
             if self._paths is not None and _TAG_PATH.match(literal.text):
                 problem = self._paths.missing(literal.text)

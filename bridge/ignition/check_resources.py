@@ -46,6 +46,7 @@ _ATTRIBUTES: Mapping[str, Mapping[str, type]] = {
     f"{PERSPECTIVE}/page-startup": _ENABLED,
     f"{PERSPECTIVE}/message": {**_ENABLED, "threadType": str},
 }
+_THREADS = ("Shared", "Dedicated")
 _FASTEST_TIMER_MS = 100
 
 
@@ -372,6 +373,18 @@ def _check_attributes(kind: Kind, file: str, attributes: Mapping[str, Any]) -> I
                 what=f"wanted a {_word(type_)}, found {_json(value)}",
                 mend="write it down; the gateway's own default is not what a reader expects",
             )
+    thread = attributes.get("threadType")
+    if (
+        "threadType" in _ATTRIBUTES.get(kind.folder, {})
+        and isinstance(thread, str)
+        and thread not in _THREADS
+    ):
+        yield Finding(
+            file=file,
+            place="attributes.threadType",
+            what=f"wanted {' or '.join(_THREADS)}, found {thread!r}",
+            mend='write "Shared", or "Dedicated" for what does SQL',
+        )
     delay_ms = attributes.get("delay")
     if kind.folder == "ignition/timer" and isinstance(delay_ms, int) and delay_ms < _FASTEST_TIMER_MS:
         yield Finding(

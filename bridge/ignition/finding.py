@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    """An error must be mended; a note is worth knowing and does not make a check fail."""
+
+    ERROR = "error"
+    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -16,6 +24,7 @@ class Finding:
     place: str
     what: str
     mend: str
+    level: Level = Level.ERROR
 
     def __str__(self) -> str:
         where = f"{self.file}: {self.place}" if self.place else self.file

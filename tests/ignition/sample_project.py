@@ -125,7 +125,7 @@ _TAGS: dict[str, Any] = {
 
 
 def _permissions() -> dict[str, Any]:
-    roles = {"name": "Roles", "children": [{"name": "Approver", "children": []}]}
+    roles = {"name": "Roles", "children": [{"name": "Operator", "children": []}]}
     return {"type": "AllOf", "securityLevels": [{"name": "Authenticated", "children": [roles]}]}
 
 
@@ -146,7 +146,7 @@ _OVERVIEW: dict[str, Any] = {
                 },
                 "transforms": [{"type": "script", "code": "\treturn bridge.desk.shown(value)"}],
             },
-            "onChange": {"enabled": None, "script": "\tself.custom.seen = currentValue.value"},
+            "onChange": {"enabled": None, "script": "\tself.view.custom.row = currentValue.value"},
         },
     },
     "props": {"defaultSize": {"width": 900, "height": 600}},
@@ -188,11 +188,11 @@ _OVERVIEW: dict[str, Any] = {
                             "config": {
                                 "mode": "indirect",
                                 "tagPath": "[default]{unit}/Kelvin",
-                                "references": {"unit": "{view.params.unit}"},
+                                "references": {"unit": "{view.params.recommendationId}"},
                             },
                         }
                     },
-                    "props.color": {
+                    "props.style.color": {
                         "binding": {"type": "expr", "config": {"expression": "{[default]R1/Kelvin} > 3"}}
                     },
                 },
@@ -219,7 +219,11 @@ _OVERVIEW: dict[str, Any] = {
                     },
                     "dom": {
                         "onClick": [
-                            {"type": "nav", "scope": "C", "config": {"page": "/unit/{view.params.unit}"}},
+                            {
+                                "type": "nav",
+                                "scope": "C",
+                                "config": {"page": "/unit/{view.params.recommendationId}"},
+                            },
                             {
                                 "type": "popup",
                                 "scope": "C",

@@ -166,6 +166,71 @@ def test_81_gets_no_folder_that_it_does_not_know(tmp_path: Path) -> None:
     assert look(tmp_path / "as_81", for_81=True).findings == ()
 
 
+def _session_event(project: Path, folder: str, file: str, text: str, **attributes: object) -> None:
+    """Write one session event of 8.3, with a resource.json as a gateway has it."""
+    place = project / PERSPECTIVE / folder
+    place.mkdir(parents=True, exist_ok=True)
+    (place / file).write_text(text, encoding="utf-8")
+    document = json.loads((project / PERSPECTIVE / "startup/resource.json").read_text(encoding="utf-8"))
+    document["files"] = [file]
+    document["attributes"].update(attributes)
+    (place / "resource.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def test_every_session_event_moves_to_81_with_its_body(tmp_path: Path) -> None:
+    project = write_sample(tmp_path / "project", sample_queries(tmp_path / "sql"))
+    _session_event(project, "shutdown", "onShutdown.py", "def onShutdown(session):\n\tif True:\n\t\tpass\n")
+    _session_event(
+        project, "page-startup", "onPageStartup.py", "def onPageStartup(page):\n\tx = page\n\n\ty = 1\n"
+    )
+    told = "def handleMessage(session, payload):\n\tsession.custom.n = payload['n']\n"
+    _session_event(
+        project, "message/Dedicated one", "handleMessage.py", told, threadType="Dedicated", enabled=False
+    )
+    assert look(project).findings == ()
+    session = json.loads(
+        build.package(read(project), Target.V81).files[f"{PERSPECTIVE}/session-scripts/data.bin"]
+    )
+    assert session == {
+        "onStartup": "\tsession.custom.ready = True",
+        "onShutdown": "\tif True:\n\t\tpass",
+        "onPageStartup": "\tx = page\n\n\ty = 1",
+        "onBarcodeDataReceived": "\t",
+        "onBluetoothReceived": "\t",
+        "onAccelerometerDataReceived": "\t",
+        "onNdefDataReceived": "\t",
+        "messageHandlers": [
+            {"name": "Dedicated one", "enabled": False, "script": "\tsession.custom.n = payload['n']"},
+            {"name": "changed", "enabled": True, "script": "\tpass"},
+        ],
+    }
+
+
+def test_an_event_that_is_switched_off_is_empty_in_81(tmp_path: Path) -> None:
+    project = write_sample(tmp_path / "project", sample_queries(tmp_path / "sql"))
+    edit(project / PERSPECTIVE / "startup/resource.json", lambda d: d["attributes"].update(enabled=False))
+    files = build.package(read(project), Target.V81).files
+    assert json.loads(files[f"{PERSPECTIVE}/session-scripts/data.bin"])["onStartup"] == "\t"
+
+
+def test_a_handler_of_another_signature_is_not_moved_to_81(tmp_path: Path) -> None:
+    project = write_sample(tmp_path / "project", sample_queries(tmp_path / "sql"))
+    replace(project / PERSPECTIVE / "message/changed/handleMessage.py", "session, payload", "payload")
+    with pytest.raises(ProjectBroken, match=r"wanted 'def handleMessage\(session, payload\):'"):
+        build.package(read(project), Target.V81)
+
+
+def test_a_message_handler_says_on_which_thread_it_runs(tmp_path: Path) -> None:
+    project = write_sample(tmp_path / "project", sample_queries(tmp_path / "sql"))
+    file = f"{PERSPECTIVE}/message/changed/resource.json"
+    edit(project / file, lambda d: d["attributes"].pop("threadType"))
+    (finding,) = look(project).findings
+    assert (finding.file, finding.place) == (file, "attributes.threadType")
+    edit(project / file, lambda d: d["attributes"].update(threadType="Own"))
+    (finding,) = look(project).findings
+    assert "found 'Own'" in finding.what
+
+
 def test_83_gets_no_session_scripts_of_81(tmp_path: Path) -> None:
     project = write_sample(tmp_path / "project", sample_queries(tmp_path / "sql"))
     folder = project / PERSPECTIVE / "session-scripts"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import responses
@@ -172,3 +173,17 @@ def test_tags_are_exported_from_the_configuration(tmp_path: Path) -> None:
     assert document["tags"][0]["tags"][0]["tags"][0]["opcServer"] == "Plant UA"
     assert run(*arguments, "--out", file).exit_code == 1
     assert json.loads(run(*arguments).stdout)["tags"]
+
+
+def test_a_note_is_told_and_fails_nothing(project: Path) -> None:
+    def show_an_image(document: dict[str, Any]) -> None:
+        document["root"]["children"][2].update(type="ia.display.image", props={"source": "x"})
+
+    edit(project / VIEW, show_an_image)
+    result = run("project", "check", project, "--json")
+    told = json.loads(result.stdout)
+    assert (told["ok"], told["findings"], result.exit_code) == (True, [], 0)
+    (note,) = (note for note in told["notes"] if note["place"].endswith(".type"))
+    assert note["what"] == "the preview does not draw ia.display.image"
+    shown = run("project", "check", project)
+    assert (shown.exit_code, "does not draw ia.display.image" in shown.stdout) == (0, True)
