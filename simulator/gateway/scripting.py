@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -85,6 +86,54 @@ def jdbc_source(url: str) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a query's result; ``type`` is the Java class of its values, as JDBC names it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryAnswer:
+    """What a named query gave. Dates are ``{"date": ms}``; an update gives one row with the count.
+
+    With ``error`` (the database's own sentence) there are neither columns nor rows.
+    """
+
+    kind: str
+    columns: tuple[Column, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+    error: str | None = None
+
+    def scalar(self) -> Any:
+        """The first column of the first row; ``None`` without a row."""
+        return self.rows[0][0] if self.rows else None
+
+    def objects(self) -> list[dict[str, Any]]:
+        """The rows by column name, as return format json has them."""
+        names = [column.name for column in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+    def dataset(self) -> dict[str, Any]:
+        """As arguments, properties and answers carry a dataset to scripts and back."""
+        return {
+            "dataset": {
+                "columns": [asdict(column) for column in self.columns],
+                "rows": [list(row) for row in self.rows],
+            }
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptAnswer:
+    """What a Perspective script returned, or why it failed (already logged); dates are ``{"date": ms}``."""
+
+    value: Any
+    error: str | None
+    seconds: float
+
+
 class ScriptHost:
     """Start it with ``run`` in a task; ``ready`` is set while scripts can run."""
 
@@ -97,11 +146,14 @@ class ScriptHost:
         hold_timers: bool,
         machine: Machine,
         answer: Answerer,
+        perspective: Answerer | None = None,
     ) -> None:
         self._java = machine.check()
         self._machine = machine
         self._start_line = _start_line(project, target, databases, hold_timers)
         self._answer = answer
+        self.perspective = perspective
+        """Answers what scripts ask about sessions, ``{"ask": "perspective", "op": …}``; may be set later."""
         self._process: asyncio.subprocess.Process | None = None
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
@@ -124,6 +176,7 @@ class ScriptHost:
         finally:
             self.ready.clear()
             await self._stop()
+            self._fail_waiting()
 
     async def _serve(self) -> None:
         with tempfile.TemporaryFile() as words:
@@ -154,6 +207,9 @@ class ScriptHost:
             words.seek(0)
             for line in words.read().decode("utf-8", "replace").splitlines():
                 _log.warning("jvm: %s", line)
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(ScriptDied("the JVM died before it answered"))
@@ -176,7 +232,7 @@ class ScriptHost:
         elif "ask" in message or "message" in message:
             task = asyncio.create_task(self._reply(message))
             self._asked.add(task)
-            task.add_done_callback(self._asked.discard)
+            task.add_done_callback(partial(self._replied, message, self._process))
         elif "done" in message:
             future = self._waiting.pop(message["done"], None)
             if future is not None and not future.done():
@@ -192,17 +248,84 @@ class ScriptHost:
     async def _reply(self, message: dict[str, Any]) -> None:
         asker = self._process
         try:
-            answer = {"answer": await self._answer(message)}
+            answer = {"answer": await self._answerer(message)(message)}
         except Refused as refusal:
             answer = {"refused": str(refusal)}
-        if "id" in message and asker is self._process:  # the next JVM has not asked
+        if asker is self._process:  # the next JVM has not asked
+            self._answered(message, answer)
+
+    def _replied(
+        self, message: dict[str, Any], asker: asyncio.subprocess.Process | None, task: asyncio.Task[None]
+    ) -> None:
+        """An answerer that broke must not leave the script waiting: it hears of it as a refusal."""
+        self._asked.discard(task)
+        if task.cancelled() or (broken := task.exception()) is None:
+            return
+        _log.error("no answer to %s", message.get("op", message.get("ask")), exc_info=broken)
+        if asker is self._process:
+            self._answered(message, {"refused": f"the gateway failed: {type(broken).__name__}: {broken}"})
+
+    def _answered(self, message: dict[str, Any], answer: dict[str, Any]) -> None:
+        if "id" in message:
             self._send({"do": "answer", "id": message["id"], **answer})
+
+    def _answerer(self, message: dict[str, Any]) -> Answerer:
+        if message.get("ask") != "perspective":
+            return self._answer
+        return self.perspective or _nobody_looks
 
     # ── orders ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run_timer(self, name: str) -> dict[str, Any]:
         """Run a timer's script now, after a pass under way; ``{"seconds", "error"}``. Raises ``ScriptDied``."""
         return await self._order({"do": "timer", "name": name})
+
+    async def query(self, path: str, parameters: Mapping[str, Any]) -> QueryAnswer:
+        """Run a named query of the project; dates among the parameters are ``{"date": ms}``.
+
+        What the database refuses is the answer's ``error``. Raises ``ScriptDied``.
+        """
+        done = await self._order({"do": "query", "path": path, "parameters": dict(parameters)})
+        return QueryAnswer(
+            kind=done["kind"],
+            columns=tuple(Column(**column) for column in done["columns"]),
+            rows=tuple(tuple(row) for row in done["rows"]),
+            error=done["error"],
+        )
+
+    async def script(
+        self,
+        *,
+        kind: str,
+        signature: str,
+        code: str,
+        file: str,
+        handle: Mapping[str, Any],
+        arguments: Mapping[str, Any] | None = None,
+        session: str | None = None,
+        page: str | None = None,
+    ) -> ScriptAnswer:
+        """Run a Perspective script; its failure is the answer's ``error``. Raises ``ScriptDied``.
+
+        ``signature`` is the ``def`` line without its colon, ``code`` the indented body below it, or a whole file
+        that begins with that ``def``. The first parameter is the object of ``handle`` (session, page, view,
+        component; ``None`` where it has none), the others are ``arguments`` by name. ``session`` and ``page``
+        are what ``system.perspective`` means when it is told neither; those of the handle unless given.
+        """
+        done = await self._order(
+            {
+                "do": "script",
+                "kind": kind,
+                "signature": signature,
+                "code": code,
+                "file": file,
+                "self": dict(handle),
+                "arguments": dict(arguments or {}),
+                "session": handle.get("session") if session is None else session,
+                "page": handle.get("page") if page is None else page,
+            }
+        )
+        return ScriptAnswer(value=done["value"], error=done["error"], seconds=done["seconds"])
 
     async def call(self, function: str, arguments: list[Any]) -> dict[str, Any]:
         """Call a function of the library in gateway scope; ``{"value", "error"}``. Raises ``ScriptDied``."""
@@ -228,8 +351,11 @@ class ScriptHost:
         number = next(self._numbers)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        self._send({**order, "id": number})
-        return await future
+        try:
+            self._send({**order, "id": number})
+            return await future
+        finally:
+            self._waiting.pop(number, None)  # who waited may have been cancelled
 
     def _send(self, message: dict[str, Any]) -> None:
         self._write_line(json.dumps(message))
@@ -249,6 +375,14 @@ class ScriptHost:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+async def _nobody_looks(message: dict[str, Any]) -> Any:
+    """What scripts hear about sessions while no pages are served."""
+    if message["op"] == "getSessionInfo":
+        return []
+    session = message["handle"]["session"]
+    raise Refused(f"there is no session {session!r}: this gateway serves no pages; start it with --hmi")
 
 
 def _start_line(project: Project, target: str, databases: Mapping[str, str], hold_timers: bool) -> str:

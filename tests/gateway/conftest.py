@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+import pytest_asyncio
 
+from gateway import perspective_parent
 from gateway.gateway_stand import atomic, folder, opc, operator_url, project, query, script, tag_file, timer
+from gateway.perspective_parent import Parent, Start
 from simulator.gateway.process import GatewayProcess
+from simulator.gateway.scripting import ScriptHost
 from simulator.process import PlantProcess
 
 PROBE = (Path(__file__).parent / "probe_script.py.txt").read_text(encoding="utf-8")
@@ -115,3 +120,35 @@ def gateway(arguments: list[str]) -> Iterator[GatewayProcess]:
     """A gateway of 8.3 that nobody breaks."""
     with GatewayProcess.start(*arguments) as process:
         yield process
+
+
+@pytest.fixture(scope="module")
+def start(fresh_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts a JVM of its own for Perspective scripts, with a database that has one small table."""
+    url = fresh_database()
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("create table kept (n integer)")
+        owner.execute("insert into kept values (1), (2)")
+        owner.execute("grant select, update on kept to bridge_operator")
+    source = perspective_parent.views_project(tmp_path_factory.mktemp("hmi") / "Views.zip")
+    return partial(perspective_parent.started, source, operator_url(url))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(start: Start) -> AsyncIterator[tuple[ScriptHost, Parent]]:
+    """One JVM for all tests of a module."""
+    async with start() as both:
+        yield both
+
+
+@pytest.fixture
+def parent(shared: tuple[ScriptHost, Parent]) -> Parent:
+    """The parent of the module's JVM, as new."""
+    shared[1].reset()
+    return shared[1]
+
+
+@pytest.fixture
+def host(shared: tuple[ScriptHost, Parent]) -> ScriptHost:
+    """The module's JVM."""
+    return shared[0]

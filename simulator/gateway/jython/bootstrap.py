@@ -7,7 +7,7 @@ touches a tag itself: what scripts ask of tags goes to the parent, what they ask
 
 import sys
 
-from standin import database, library, link, scope, timers
+from standin import database, library, link, perspective, scope, sessions, timers, workers
 
 
 def main():
@@ -17,7 +17,11 @@ def main():
     start = parent.first_line()
     project = library.Library(start["project"], start["target"], parent)
     sources = database.Sources(start["databases"])
-    scope.install(project, sources, parent, start)
+    crew = workers.Workers("perspective")
+    asked = sessions.Sessions(parent, crew)
+    functions = scope.install(project, sources, parent, start, asked)
+    scripts = perspective.Scripts(project, asked, crew, parent)
+    queries = perspective.Queries(start["project"], functions, workers.Workers("query"), parent)
     problems = project.compile_all()
     if problems:
         parent.send({"broken": problems})
@@ -32,6 +36,10 @@ def main():
             running.run_now(order["id"], order["name"])
         elif order["do"] == "call":
             running.call(order["id"], order["function"], order["arguments"])
+        elif order["do"] == "query":
+            queries.run(order)
+        elif order["do"] == "script":
+            scripts.run(order)
         elif order["do"] == "message":
             running.message(order["name"], order["payload"])
     running.stop()

@@ -37,8 +37,8 @@ class Link(object):
     def log(self, level, logger, text):
         self.send({"log": [level, logger, text]})
 
-    def ask(self, what, timeout_ms, **fields):
-        """The parent's answer; ``None`` when none came in time. Raises a Java exception when it refuses."""
+    def ask(self, what, timeout_ms, silent=None, **fields):
+        """The parent's answer; ``silent`` when none came in time. Raises a Java exception when it refuses."""
         number = self._number.incrementAndGet()
         box = LinkedBlockingQueue()
         self._waiting.put(number, box)
@@ -48,7 +48,7 @@ class Link(object):
         finally:
             self._waiting.remove(number)
         if answer is None:
-            return None
+            return silent
         if "refused" in answer:
             raise JavaException(answer["refused"])
         return answer["answer"]

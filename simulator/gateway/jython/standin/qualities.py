@@ -54,6 +54,11 @@ for _level, _base, _names in (_GOOD, _UNCERTAIN, _BAD, _ERROR):
         _CODES[_name] = (_level, _base + _subcode)
 
 
+def known(name):
+    """Whether a quality of this name exists."""
+    return name in _CODES
+
+
 class QualityCode(object):
     """One outcome of a tag read or write; prints as in Ignition: ``Good``, ``Bad_NotFound("...")``."""
 

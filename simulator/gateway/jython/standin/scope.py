@@ -1,10 +1,10 @@
 # mypy: ignore-errors
-"""``system`` in gateway scope. What is not here is refused by name, and told to the log once more."""
+"""``system`` as scripts see it. What is not here is refused by name, and told to the log once more."""
 
 import sys
 import types
 
-from standin import system_date, system_db, system_project, system_tag, system_util
+from standin import system_date, system_db, system_perspective, system_project, system_tag, system_util
 from standin.library import NotSupported
 
 _NEWER = (
@@ -46,16 +46,16 @@ class System(types.ModuleType):
         return Section("system." + name, {}, self.__parent__)
 
 
-def install(project, sources, parent, start):
-    """Put ``system`` where every script of the project finds it."""
+def install(project, sources, parent, start, sessions):
+    """Put ``system`` where every script of the project finds it; gives the functions of system.db."""
     functions = {
-        "db": system_db.functions(start["project"], sources, parent, start["target"]),
+        "db": system_db.functions(start["project"], sources, parent, start["target"], sessions),
         "tag": system_tag.functions(parent),
         "date": system_date.functions(),
         "util": system_util.functions(start["project"], parent, start["target"]),
         "project": system_project.project_functions(start["project"]),
         "dataset": system_project.dataset_functions(),
-        "perspective": system_project.perspective_functions(),
+        "perspective": system_perspective.functions(sessions),
     }
     sections = {name: Section("system." + name, ones, parent) for name, ones in functions.items()}
     system = System(sections, parent)
@@ -63,3 +63,4 @@ def install(project, sources, parent, start):
     for name, section in sections.items():
         sys.modules["system." + name] = section
     project.add("system", system)
+    return functions["db"]

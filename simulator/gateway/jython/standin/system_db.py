@@ -1,8 +1,10 @@
 # mypy: ignore-errors
-"""system.db in gateway scope: named queries and prepared statements over JDBC.
+"""system.db: named queries and prepared statements over JDBC.
 
 As in Ignition every failure of the database arrives as java.lang.Exception with the driver's own exception as
-its cause. Two arguments to runNamedQuery without a project are refused: a gateway may take them or not.
+its cause. In gateway scope two arguments to runNamedQuery without a project are refused:
+a gateway may take them or not. In a Perspective thread the project is that of the session, unless three
+arguments are given by place.
 """
 
 from java.lang import ClassCastException, IllegalArgumentException, Throwable
@@ -12,17 +14,18 @@ from java.sql import Connection
 from standin import datasets, parameters
 
 
-def functions(project, sources, parent, target):
-    return _Database(project, sources, parent, target).functions()
+def functions(project, sources, parent, target, sessions):
+    return _Database(project, sources, parent, target, sessions).functions()
 
 
 class _Database(object):
-    def __init__(self, project, sources, parent, target):
+    def __init__(self, project, sources, parent, target, sessions):
         self._project = project["name"]
         self._queries = project["queries"]
         self._sources = sources
         self._parent = parent
         self._newer = target != "8.1"
+        self._sessions = sessions
 
     def functions(self):
         shared = {
@@ -51,7 +54,13 @@ class _Database(object):
 
     # named queries
 
-    def runNamedQuery(self, project, path=None, parameters=None, tx=None, getKey=False):
+    def runNamedQuery(self, project=None, path=None, parameters=None, tx=None, getKey=False):
+        if self._sessions.current() is not None:
+            if project is not None and path is None:
+                project, path = None, project
+            elif hasattr(path, "keys") and parameters is None:
+                project, path, parameters = None, project, path
+            project = self._project if project is None else project
         if path is None or isinstance(path, dict):
             raise IllegalArgumentException(
                 "runNamedQuery: in gateway scope the project comes first: runNamedQuery(project, path, parameters)"

@@ -6,6 +6,7 @@ import json
 from java.lang import IllegalArgumentException, String, Throwable
 from java.util import HashMap
 
+from standin import carried
 from standin.timers import describe, in_thread
 
 _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
@@ -146,6 +147,8 @@ def functions(project, parent, target):
 
 def _encode(value, indent=None):
     def foreign(one):
+        if isinstance(one, carried.Wrapper):
+            return one._plain()
         if hasattr(one, "doubleValue"):
             return one.doubleValue()
         if hasattr(one, "getTime"):
