@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# Jython 2.7 and the JDBC driver run the gateway's scripts as Ignition would.
-DEBIAN := default-jre-headless jython libpostgresql-jdbc-java
+# Jython 2.7 and the JDBC driver run the gateway's scripts as Ignition would; Chromium shows its views.
+DEBIAN := chromium fonts-noto-core default-jre-headless jython libpostgresql-jdbc-java
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint bench nab lock
+.PHONY: help setup demo test check lint bench nab screens lock
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -41,7 +41,7 @@ check: $(READY) ## style and types
 		MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder || exit 1; done
 
 test: check packages ## everything
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 lint: ## the public linter over the Ignition project
 	@test -x .venv-lint/bin/ignition-lint || { $(PYTHON) -m venv .venv-lint && .venv-lint/bin/pip install -q --disable-pip-version-check ignition-lint-toolkit==1.6.0; }
@@ -49,6 +49,9 @@ lint: ## the public linter over the Ignition project
 
 bench: $(READY) ## the numbers of the README, against the bare libraries in the same run
 	$(BIN)/python -m benchmarks $(ARGS)
+
+screens: $(READY) packages ## pictures of every page of the HMI, into docs/screens
+	$(BIN)/python -m simulator screens $(ARGS)
 
 nab: $(READY) ## a real recording through plant, wire and bridge: what is found, and what falsely
 	$(BIN)/python -m benchmarks nab $(ARGS)
