@@ -283,6 +283,16 @@ def demo(
     raise typer.Exit(run(build))
 
 
+@app.command()
+def screens(
+    out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("docs/screens"),
+) -> None:
+    """Pictures of every page of the HMI in both themes, taken while the demo's plant is at work."""
+    from simulator.screens import run  # wants a browser, which nothing else here does
+
+    raise typer.Exit(run(out))
+
+
 app.command()(gateway)
 
 

@@ -1,7 +1,7 @@
 """``python -m simulator demo``: the whole route once, with nothing but this checkout and a Python.
 
-Database, plant and bridge run as processes of their own; everything is done through their own commands, as a
-person would. The last words are written to ``build/demo.json``.
+With a person at the terminal the HMI opens, and they decide; with nobody there the demo decides by itself through
+the bridge's own commands, says what it measured in ``build/demo.json``, and ends.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import webbrowser
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -22,15 +22,16 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from simulator.demo_stage import ROOT, Demo, DemoError, first_line, near, script
+from simulator.demo_setting import Setting, set_up
+from simulator.demo_stage import ROOT, Demo, DemoError, near, script
 
 REACTOR: Final = "REACTOR_02"  # its set-points are written by the bridge
 GATEWAY_REACTOR: Final = "REACTOR_04"  # its set-points are written by the gateway's own script
 OPERATOR: Final = "demo.operator"
-TICK_S: Final = 0.2
-TIME_SCALE: Final = 2.0  # plant seconds per second: the overheating takes some ten seconds and can be watched
-
 _POLL_S: Final = 0.2
+_LOOK_S: Final = 1.0
+_SECOND_S: Final = 60.0
+_OVER: Final = ("executed", "failed", "rejected", "expired", "superseded")
 
 
 def run(build: Path) -> int:
@@ -61,16 +62,17 @@ def _run(folder: Path, console: Console, person: bool) -> int:
     demo = Demo(folder, console, environment)
     signal.signal(signal.SIGTERM, _leave)
     try:
-        url, endpoint = _set_up(demo)
-        story = _play(demo, REACTOR)
-        told = {"opcua": story}
-        if demo.gateway:
+        setting = set_up(demo)
+        if person and setting.hmi:
+            _by_hand(demo, setting)
+        told = {"opcua": _play(demo, REACTOR, setting.plant)}
+        if setting.gateway:
             words = f"once more, with {GATEWAY_REACTOR}, whose set-points only the gateway writes"
             demo.say("demo", words, "bold")
-            told["gateway"] = _play(demo, GATEWAY_REACTOR)
+            told["gateway"] = _play(demo, GATEWAY_REACTOR, setting.plant)
         _tell(demo, told)
         if person:
-            _stay(demo, url, endpoint)
+            _stay(demo, setting)
         return 0
     except DemoError as problem:
         demo.say("demo", f"failed: {problem}", "bold red")
@@ -85,115 +87,42 @@ def _run(folder: Path, console: Console, person: bool) -> int:
         demo.say("demo", "bridge, gateway, plant and database have stopped")
 
 
-def _set_up(demo: Demo) -> tuple[str, str]:
-    """Database, plant and bridge, each ready before the next needs it; the owner's URL and the endpoint."""
-    demo.say("demo", "starting a database, a plant, a gateway and a bridge, each in its own process", "bold")
-    database = demo.start("database", script(), "db", "serve", "--dir", demo.folder / "db")
-    url = first_line(database, 60)
-    demo.say("database", "PostgreSQL is ready on 127.0.0.1")
-
-    plant = demo.start(
-        "plant",
-        *(sys.executable, "-m", "simulator", "plant", "--endpoint", "opc.tcp://127.0.0.1:0/plant"),
-        *("--tick", str(TICK_S), "--time-scale", str(TIME_SCALE)),
-        *("--write-log", demo.folder / "writes.jsonl"),
-    )
-    endpoint = first_line(plant, 30).removeprefix("plant ready ")
-    demo.say("plant", f"ready at {endpoint}")
-
-    _configure(demo, url, endpoint)
-    demo.bridge("db", "migrate")
-    _log_in(demo, url)
-    demo.gateway = shutil.which("jython") is not None
-    if demo.gateway:
-        _add_gateway(demo, endpoint)
-    else:
-        demo.say(
-            "gateway", "left out: it wants the Debian packages jython and libpostgresql-jdbc-java", "yellow"
-        )
-    published = demo.bridge("tags", "publish").strip().splitlines()
-    demo.say("bridge", f"schema is current; {published[-1]}")
-    report = demo.ask("check")
-    for line in report["passed"]:
-        demo.say("check", f"✓ {line}", "green")
-    for finding in report["findings"]:
-        demo.say("check", f"{finding['level']}: {finding['subject']}: {finding['problem']}", "yellow")
-
-    demo.start("bridge", script(), "run")
-    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), 30)
-    demo.say("bridge", "online, and every wanted tag is flowing", "green")
-    return url, endpoint
+def _by_hand(demo: Demo, setting: Setting) -> NoReturn:
+    """Something overheats, the HMI opens, and a person carries the loop; what they do is told as it happens."""
+    _overheat(demo, REACTOR, setting.plant)
+    opened = webbrowser.open(setting.hmi)
+    demo.say("hmi", setting.hmi if opened else f"open {setting.hmi} in a browser", "bold")
+    demo.say("hmi", "log in as operator/operator to decide, engineer/engineer to arm, viewer/viewer to look")
+    told: dict[str, str] = {}
+    next_s = time.monotonic() + _SECOND_S
+    while True:
+        demo.all_alive()
+        if time.monotonic() > next_s:  # the same on the gateway's own route, while the first is at work
+            _overheat(demo, GATEWAY_REACTOR, setting.plant)
+            _show_ways(demo, setting)
+            next_s = float("inf")
+        for row in demo.ask("recommendations", "list")["recommendations"]:
+            told.setdefault(row["recommendation_id"], "")
+        for number, before in told.items():
+            if before not in _OVER:
+                row = demo.ask("recommendations", "show", number)
+                told[number] = row["status"]
+                if row["status"] != before:
+                    demo.say("agent", _in_words(row), _weight(row))
+        time.sleep(_LOOK_S)
 
 
-def _configure(demo: Demo, url: str, endpoint: str) -> None:
-    """The example configuration with this plant's endpoint, and the URL in the environment only."""
-    example = (ROOT / "bridge.example.toml").read_text(encoding="utf-8")
-    text, replaced = re.subn(r'^endpoint = ".*"$', f'endpoint = "{endpoint}"', example, flags=re.MULTILINE)
-    if replaced != 1:
-        raise DemoError(f"bridge.example.toml wants one endpoint, found {replaced}")
-    (demo.folder / "bridge.toml").write_text(text, encoding="utf-8")
-    keeper = demo.folder / "environment"
-    keeper.touch(mode=0o600)
-    keeper.write_text(
-        f"export BRIDGE_CONFIG='{demo.folder / 'bridge.toml'}' BRIDGE_STORE__URL='{url}'\n", encoding="utf-8"
-    )
-    demo.environment |= {"BRIDGE_CONFIG": str(demo.folder / "bridge.toml"), "BRIDGE_STORE__URL": url}
-    demo.environment["BRIDGE_AGENT__HEARTBEAT_S"] = "1"  # so that nobody waits to see it online
+def _in_words(row: dict[str, Any]) -> str:
+    """One recommendation and what has become of it."""
+    text = f"{row['recommendation_id']} {row['equipment_id']} {row['severity']} is {row['status']}"
+    result = row.get("execution_result") or row.get("rejection_reason")
+    return f"{text}: {result or row['recommended_action']}"
 
 
-def _log_in(demo: Demo, owner_url: str) -> None:
-    """A login for each party, as a plant would have it: the bridge's own cannot approve."""
-    urls = {"BRIDGE_STORE__OWNER_URL": owner_url}
-    for name, party, key in (
-        ("demo_bridge", "agent", "BRIDGE_STORE__URL"),
-        ("demo_desk", "operator", "BRIDGE_STORE__OPERATOR_URL"),
-    ):
-        urls[key] = demo.bridge("db", "login", name, "--role", party).strip()
-    demo.environment |= urls
-    with (demo.folder / "environment").open("a", encoding="utf-8") as keeper:
-        keeper.write("".join(f"export {key}='{url}'\n" for key, url in urls.items()))
-    demo.say("database", "demo_bridge may propose and execute, demo_desk may decide; neither may do both")
-
-
-def _add_gateway(demo: Demo, plant: str) -> None:
-    """The stand-in of an Ignition gateway with the built project, and the reactor it writes to."""
-    archive = demo.folder / "bridge.zip"
-    demo.bridge("project", "build", "--out", str(archive))
-    gateway = demo.start(
-        "gateway",
-        *(sys.executable, "-m", "simulator", "gateway", "--project", archive),
-        *("--tags", ROOT / "ignition_project" / "tags" / "tags.json", "--plant", plant),
-        *("--database", demo.environment["BRIDGE_STORE__OPERATOR_URL"]),
-        *("--opcua-port", "0", "--tag-group", "Default=200"),
-    )
-    endpoint = first_line(gateway, 60).split()[2]
-    demo.say("gateway", f"runs the built project in Jython 2.7 and shows its tags at {endpoint}")
-    more = (ROOT / "examples" / "gateway.toml").read_text(encoding="utf-8")
-    more, replaced = re.subn(r'^endpoint = ".*"$', f'endpoint = "{endpoint}"', more, flags=re.MULTILINE)
-    config = demo.folder / "bridge.toml"
-    text = config.read_text(encoding="utf-8").replace("REACTOR_{01..04}", "REACTOR_{01..03}")
-    if replaced != 1:
-        raise DemoError(f"examples/gateway.toml wants one endpoint, found {replaced}")
-    config.write_text(f"{text}\n{more}", encoding="utf-8")
-
-
-def _flowing(demo: Demo) -> bool | None:
-    status = demo.ask("status")
-    if not status["online"]:
-        return None
-    links = status["agents"][0]["detail"].get("links", {})
-    return True if links and all(link["state"] == "flowing" for link in links.values()) else None
-
-
-def _play(demo: Demo, reactor: str) -> dict[str, Any]:
-    """Overheat, wait for the proposal, approve it, wait for the outcome and for the plant to cool."""
+def _overheat(demo: Demo, reactor: str, plant: str) -> None:
     demo.say("plant", f"{_temperature(demo, reactor):.1f} °C in {reactor}; now it overheats", "bold")
-    endpoint = re.search(
-        r'^endpoint = "(.*)"$', (demo.folder / "bridge.toml").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert endpoint is not None
     injected = subprocess.run(
-        [sys.executable, "-m", "simulator", "fault", f"overheat {reactor}", "--endpoint", endpoint[1]],
+        [sys.executable, "-m", "simulator", "fault", f"overheat {reactor}", "--endpoint", plant],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -203,6 +132,10 @@ def _play(demo: Demo, reactor: str) -> dict[str, Any]:
     if injected.returncode != 0:
         raise DemoError(f"the fault could not be set off: {injected.stderr.strip()}")
 
+
+def _play(demo: Demo, reactor: str, plant: str) -> dict[str, Any]:
+    """Overheat, wait for the proposal, approve it, wait for the outcome and for the plant to cool."""
+    _overheat(demo, reactor, plant)
     row = demo.wait_for("a recommendation", lambda: _proposed(demo, reactor), 60)
     demo.say(
         "agent", f"{row['recommendation_id']} {row['severity']}: {row['recommended_action']}", _weight(row)
@@ -311,19 +244,23 @@ def _told(story: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _stay(demo: Demo, url: str, endpoint: str) -> NoReturn:
+def _stay(demo: Demo, setting: Setting) -> NoReturn:
     """Leave everything running for a person to look around, until Ctrl-C."""
+    _show_ways(demo, setting)
+    while True:
+        demo.all_alive()
+        time.sleep(_POLL_S)
+
+
+def _show_ways(demo: Demo, setting: Setting) -> None:
     demo.say("demo", "everything stays up until Ctrl-C. In another terminal:", "bold")
     for line in (
         f"source {near(demo.folder / 'environment')}",
         f"{near(script())} status",
-        f"python -m simulator fault 'overheat REACTOR_03' --endpoint {endpoint}",
-        f"psql {url}",
+        f"python -m simulator fault 'overheat REACTOR_03' --endpoint {setting.plant}",
+        f"psql {setting.owner_url}",
     ):
         demo.console.print(f"    {line}", markup=False, soft_wrap=True)
-    while True:
-        demo.all_alive()
-        time.sleep(_POLL_S)
 
 
 def _proposed(demo: Demo, reactor: str, above: str = "") -> dict[str, Any] | None:

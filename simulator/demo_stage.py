@@ -46,7 +46,6 @@ class Demo:
     folder: Path
     console: Console
     environment: dict[str, str]
-    gateway: bool = False
     children: list[Child] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
 

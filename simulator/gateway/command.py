@@ -17,6 +17,7 @@ import typer
 
 from simulator.gateway.faults import CATALOGUE, FaultError, Faults
 from simulator.gateway.gateway import Gateway, GatewayError, GatewayOptions, database_names, timer_8_1
+from simulator.gateway.perspective.security import DEMO_USERS, UserError, read_user
 from simulator.gateway.project import ProjectError, read_project
 from simulator.gateway.scripting import JDBC_JAR, JYTHON_JAR, Machine, ScriptDied, ScriptError, jdbc_source
 from simulator.gateway.tag_file import TagFileError, read_tags
@@ -25,7 +26,7 @@ from simulator.opcua.device import quiet_library
 
 ORDERS = (
     "orders are: fault NAME [PATH], clear NAME [PATH], timer NAME, call FUNCTION [JSON LIST], "
-    "read PATH, write PATH JSON"
+    "read PATH, write PATH JSON, expire USER, sessions"
 )
 
 
@@ -65,6 +66,13 @@ def gateway(
         bool, typer.Option("--hold-timers", help="Run timers only when ordered to on stdin.")
     ] = False,
     fault: Annotated[list[str] | None, typer.Option(help=f"From the start: {', '.join(CATALOGUE)}.")] = None,
+    hmi: Annotated[
+        int | None,
+        typer.Option(min=0, help="Serve the project's Perspective pages here; 0 takes any free port."),
+    ] = None,
+    user: Annotated[
+        list[str] | None, typer.Option(help="NAME:PASSWORD:ROLE,ROLE, instead of operator, engineer, viewer.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log timers and connections too.")] = False,
     java: Annotated[str, typer.Option(hidden=True)] = "java",
     jython_jar: Annotated[Path, typer.Option(hidden=True)] = JYTHON_JAR,
@@ -73,7 +81,7 @@ def gateway(
     """An Ignition gateway's stand-in: the built project on real Jython, JDBC and OPC UA.
 
     Prints 'gateway ready ENDPOINT …' when scripts run and tags show values; logs, also the scripts', go to
-    stderr. Reads orders from stdin: fault, clear, timer, call, read, write.
+    stderr. Reads orders from stdin: fault, clear, timer, call, read, write, expire, sessions.
     """
     try:
         options = _options(
@@ -88,16 +96,27 @@ def gateway(
                 hold_timers=hold_timers,
                 machine=Machine(java=java, jython=jython_jar, jdbc=jdbc_jar),
                 faults=tuple(fault or ()),
+                hmi_port=hmi,
+                users=tuple(map(read_user, user)) if user else DEMO_USERS,
             ),
             timer or [],
         )
         _log_to_stderr(verbose=verbose)
         asyncio.run(_serve(options))
-    except (ProjectError, TagFileError, ScriptError, FaultError, GatewayError, ValueError) as error:
+    except (
+        ProjectError,
+        TagFileError,
+        ScriptError,
+        FaultError,
+        GatewayError,
+        UserError,
+        ValueError,
+    ) as error:
         _fail(str(error))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _fail(f"port {opcua_port} is taken; choose another with --opcua-port")
+            taken = f"port {opcua_port} is taken; choose another with --opcua-port"
+            _fail(taken if hmi is None else f"{taken}, or port {hmi}: choose another with --hmi")
         _fail(f"cannot start: {error}")
 
 
@@ -179,7 +198,8 @@ async def _attend(running: Gateway, ready: asyncio.Event, endpoint: str) -> None
     project = running.options.project
     print(
         f"gateway ready {endpoint} project {project.name} timers {len(project.timers)} "
-        f"queries {len(project.queries)} tags {len(running.options.tags)}",
+        f"queries {len(project.queries)} tags {len(running.options.tags)}"
+        + (f" hmi {running.hmi_address}" if running.hmi_address else ""),
         flush=True,
     )
     orders = asyncio.StreamReader()
@@ -222,6 +242,12 @@ async def _obey(running: Gateway, name: str, rest: str) -> dict[str, Any]:
         case "write":
             path, _, value = rest.rpartition(" ")
             return {"quality": str((await running.store.write([(path, json.loads(value))]))[0])}
+        case "expire" | "sessions":
+            if running.preview is None:
+                raise GatewayError("there are no Perspective sessions; start the gateway with --hmi")
+            if name == "sessions":
+                return {"sessions": running.preview.told()}
+            return {"ended": running.preview.expire(rest)}
     raise GatewayError(ORDERS)
 
 

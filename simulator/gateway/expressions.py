@@ -1,7 +1,27 @@
-"""Ignition's expression language, as far as tags of this project need it; the rest is refused by name.
+"""Ignition's expression language, one for tags and Perspective views; what it has not is refused by name.
 
 An expression is parsed once into a tree of small functions. Evaluated, it gives a value and the worst quality
-of what it read; ``isGood``, ``isBad``, ``try`` and ``coalesce`` look at a quality without taking it on.
+of what it read; ``isGood``, ``isBad``, ``qualityOf``, ``try`` and ``coalesce`` look at a quality without taking
+it on. What a reference in braces means is the caller's: tags know paths, views know their properties too.
+
+The grammar (EBNF; blanks between tokens mean nothing)::
+
+    expression = and { "||" and } ;
+    and        = equality { "&&" equality } ;
+    equality   = relation { ( "=" | "!=" ) relation } ;
+    relation   = sum { ( "<" | ">" | "<=" | ">=" ) sum } ;
+    sum        = product { ( "+" | "-" ) product } ;
+    product    = unary { ( "*" | "/" | "%" ) unary } ;
+    unary      = ( "-" | "!" ) unary | power ;
+    power      = postfix [ "^" unary ] ;
+    postfix    = primary { "[" expression [ "," expression ] "]" } ;
+    primary    = number | text | reference | "true" | "false" | "null"
+               | name "(" [ expression { "," expression } ] ")" | "(" expression ")" ;
+    number     = digits [ "." [ digits ] [ exponent ] ] | "." digits ;
+    exponent   = ( "e" | "E" ) [ "+" | "-" ] digits ;
+    text       = '"' { character | "\\" character } '"' | "'" { character | "\\" character } "'" ;
+    reference  = "{" character { character } "}" ;            (no braces inside)
+    name       = ( letter | "_" ) { letter | digit | "_" } ;
 """
 
 from __future__ import annotations
@@ -10,23 +30,36 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
+from simulator.gateway.expression_functions import (
+    FUNCTIONS,
+    Context,
+    ExpressionError,
+    GatewayContext,
+    Node,
+    at,
+    number,
+    same,
+    text,
+    truth,
+)
 from simulator.gateway.qualities import GOOD, QualifiedValue, Quality
+
+__all__ = ["FUNCTIONS", "Expression", "ExpressionError", "Scope", "parse"]
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+\.\d*(?:[eE][+-]?\d+)?|\.\d+|\d+)
       | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
       | \{(?P<reference>[^{}]+)\}
       | (?P<name>[A-Za-z_]\w*)
-      | (?P<operator>&&|\|\||!=|>=|<=|[-+*/%^=<>!(),]))""",
+      | (?P<operator>&&|\|\||!=|>=|<=|[-+*/%^=<>!(),[\]]))""",
     re.VERBOSE,
 )
-
-
-class ExpressionError(Exception):
-    """The expression cannot be used, or went wrong on these values. The message names the part."""
+_DEPTH_LIMIT: Final = 100
+_WENT_WRONG: Final = (ExpressionError, ArithmeticError, TypeError, ValueError)
+_GATEWAY: Final = GatewayContext()
 
 
 @dataclass
@@ -34,33 +67,45 @@ class Scope:
     """Where references are looked up during one evaluation, and the worst quality seen."""
 
     read: Callable[[str], QualifiedValue]
+    context: Context = _GATEWAY
     worst: Quality = GOOD
 
     def take_on(self, quality: Quality) -> None:
-        if _rank(quality) > _rank(self.worst):
+        """Make the quality one's own if it is worse."""
+        if rank(quality) > rank(self.worst):
             self.worst = quality
 
+    def aside(self, node: Node) -> tuple[Any, Quality]:
+        """Value and quality of a part, without taking the quality on; an error is Error_ExpressionEval."""
+        apart = Scope(self.read, self.context)
+        try:
+            value = node(apart)
+        except _WENT_WRONG as error:
+            return None, Quality("Error_ExpressionEval", str(error)) if apart.worst.good else apart.worst
+        return value, apart.worst
 
-def _rank(quality: Quality) -> int:
+
+def rank(quality: Quality) -> int:
+    """How bad a quality is: Good 0, Uncertain 1, Bad 2, Error 3."""
     return ("Good", "Uncertain", "Bad", "Error").index(quality.name.partition("_")[0])
-
-
-Node = Callable[[Scope], Any]
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed expression; ``references`` are the tag paths as written in it."""
+    """A parsed expression; ``references`` are what stands in braces, ``functions`` the names it calls."""
 
     references: tuple[str, ...]
     root: Node
+    functions: frozenset[str] = frozenset()
 
-    def evaluate(self, read: Callable[[str], QualifiedValue]) -> tuple[Any, Quality]:
+    def evaluate(
+        self, read: Callable[[str], QualifiedValue], context: Context = _GATEWAY
+    ) -> tuple[Any, Quality]:
         """The value and its quality. What goes wrong is Error_ExpressionEval, never an exception."""
-        scope = Scope(read)
+        scope = Scope(read, context)
         try:
             return self.root(scope), scope.worst
-        except (ExpressionError, ArithmeticError, TypeError, ValueError) as error:
+        except _WENT_WRONG as error:
             if not scope.worst.good:  # a bad input explains the rest
                 return None, scope.worst
             return None, Quality("Error_ExpressionEval", str(error))
@@ -71,7 +116,7 @@ def parse(text: str) -> Expression:
     parser = _Parser(_tokens(text))
     root = parser.expression()
     parser.end()
-    return Expression(tuple(dict.fromkeys(parser.references)), root)
+    return Expression(tuple(dict.fromkeys(parser.references)), root, frozenset(parser.functions))
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
@@ -101,10 +146,25 @@ class _Parser:
     tokens: list[tuple[str, str]]
     place: int = 0
     references: list[str] = field(default_factory=list)
+    functions: set[str] = field(default_factory=set)
+    depth: int = 0
 
     def expression(self, level: int = 0) -> Node:
         if level == len(_BINARY):
             return self._unary()
+        if level == 0:
+            self._deeper()
+            inner = self._binary(0)
+            self.depth -= 1
+            return inner
+        return self._binary(level)
+
+    def _deeper(self) -> None:
+        self.depth += 1
+        if self.depth > _DEPTH_LIMIT:
+            raise ExpressionError(f"is nested deeper than {_DEPTH_LIMIT} levels")
+
+    def _binary(self, level: int) -> Node:
         left = self.expression(level + 1)
         while self._peek() in [("operator", operator) for operator in _BINARY[level]]:
             operator = self._next()[1]
@@ -116,42 +176,57 @@ class _Parser:
             raise ExpressionError(f"did not expect {self.tokens[self.place][1]!r}")
 
     def _unary(self) -> Node:
+        self._deeper()
+        unary = self._signed()
+        self.depth -= 1
+        return unary
+
+    def _signed(self) -> Node:
         if self._accept("-"):
             inner = self._unary()
-            return lambda scope: -_number(inner(scope))
+            return lambda scope: -number(inner(scope))
         if self._accept("!"):
             inner = self._unary()
-            return lambda scope: not _truth(inner(scope))
-        base = self._primary()
+            return lambda scope: not truth(inner(scope))
+        base = self._postfix()
         if self._accept("^"):
             exponent = self._unary()
-            return lambda scope: _number(base(scope)) ** _number(exponent(scope))
+            return lambda scope: math.pow(number(base(scope)), number(exponent(scope)))  # doubles, as in Java
         return base
 
+    def _postfix(self) -> Node:
+        value = self._primary()
+        while self._accept("["):
+            row = self.expression()
+            column = self.expression() if self._accept(",") else None
+            self._expect("]")
+            value = _indexed(value, row, column)
+        return value
+
     def _primary(self) -> Node:
-        kind, text = self._next()
+        kind, word = self._next()
         match kind:
             case "number":
-                number = float(text) if "." in text or "e" in text.lower() else int(text)
-                return lambda _: number
+                constant = float(word) if "." in word else int(word)
+                return lambda _: constant
             case "text":
-                content = re.sub(r"\\(.)", r"\1", text[1:-1])
+                content = re.sub(r"\\(.)", _escaped, word[1:-1], flags=re.DOTALL)
                 return lambda _: content
             case "reference":
-                self.references.append(text)
-                return lambda scope: _read(scope, text)
-            case "name" if text.lower() in ("true", "false"):
-                truth = text.lower() == "true"
+                self.references.append(word)
+                return lambda scope: _read(scope, word)
+            case "name" if word.lower() in ("true", "false"):
+                truth = word.lower() == "true"
                 return lambda _: truth
-            case "name" if text.lower() == "null":
+            case "name" if word.lower() == "null":
                 return lambda _: None
             case "name":
-                return self._call(text)
-            case "operator" if text == "(":
+                return self._call(word)
+            case "operator" if word == "(":
                 inner = self.expression()
                 self._expect(")")
                 return inner
-        raise ExpressionError(f"did not expect {text!r}")
+        raise ExpressionError(f"did not expect {word!r}")
 
     def _call(self, name: str) -> Node:
         self._expect("(")
@@ -164,6 +239,7 @@ class _Parser:
         entry = FUNCTIONS.get(name)
         if entry is None:
             raise ExpressionError(f"function {name}() is not supported by the stand-in")
+        self.functions.add(name)
         low, high, function = entry
         if not low <= len(arguments) <= high:
             raise ExpressionError(f"function {name}() does not take {len(arguments)} arguments")
@@ -194,44 +270,42 @@ def _read(scope: Scope, reference: str) -> Any:
     return found.value
 
 
-def _number(value: Any) -> Any:
-    if value is None or isinstance(value, str | datetime):
-        raise ExpressionError(f"{value!r} is not a number")
-    return value
+def _indexed(value: Node, row: Node, column: Node | None) -> Node:
+    if column is None:
+        return lambda scope: at(value(scope), row(scope))
+    return lambda scope: at(value(scope), row(scope), column(scope))
 
 
-def _truth(value: Any) -> bool:
-    if isinstance(value, str):
-        return value.lower() == "true"
-    return bool(value)
+def _escaped(match: re.Match[str]) -> str:
+    return {"n": "\n", "t": "\t", "r": "\r"}.get(match[1], match[1])
 
 
 def _binary(operator: str, left: Node, right: Node) -> Node:
     if operator == "&&":
-        return lambda scope: _truth(left(scope)) and _truth(right(scope))
+        return lambda scope: truth(left(scope)) and truth(right(scope))
     if operator == "||":
-        return lambda scope: _truth(left(scope)) or _truth(right(scope))
+        return lambda scope: truth(left(scope)) or truth(right(scope))
     return lambda scope: _combined(operator, left(scope), right(scope))
 
 
 def _combined(operator: str, left: Any, right: Any) -> Any:
     match operator:
         case "=":
-            return bool(left == right)
+            return same(left, right)
         case "!=":
-            return bool(left != right)
+            return not same(left, right)
         case "+" if isinstance(left, str) or isinstance(right, str):
-            return _text(left) + _text(right)
+            return text(left) + text(right)
         case "+":
-            return _number(left) + _number(right)
+            return number(left) + number(right)
         case "-":
-            return _number(left) - _number(right)
+            return number(left) - number(right)
         case "*":
-            return _number(left) * _number(right)
+            return number(left) * number(right)
         case "/":
-            return _number(left) / _number(right)
+            return number(left) / number(right)
         case "%":
-            return math.fmod(_number(left), _number(right))
+            return math.fmod(number(left), number(right))
         case "<":
             return bool(_ordered(left) < _ordered(right))
         case ">":
@@ -242,94 +316,6 @@ def _combined(operator: str, left: Any, right: Any) -> Any:
 
 
 def _ordered(value: Any) -> Any:
-    if value is None:
-        raise ExpressionError("null cannot be compared")
+    if value is None or not isinstance(value, int | float | str | datetime):
+        raise ExpressionError(f"{text(value)} cannot be compared")
     return value
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
-
-
-Function = Callable[[Scope, list[Node]], Any]
-
-
-def _plain(function: Callable[..., Any]) -> Function:
-    return lambda scope, arguments: function(*(argument(scope) for argument in arguments))
-
-
-def _if(scope: Scope, arguments: list[Node]) -> Any:
-    condition, yes, no = arguments
-    return yes(scope) if _truth(condition(scope)) else no(scope)
-
-
-def _quality_of(scope: Scope, argument: Node) -> Quality:
-    aside = Scope(scope.read)
-    try:
-        argument(aside)
-    except (ExpressionError, ArithmeticError, TypeError, ValueError):
-        return Quality("Error_ExpressionEval")
-    return aside.worst
-
-
-def _try(scope: Scope, arguments: list[Node]) -> Any:
-    aside = Scope(scope.read)
-    try:
-        value = arguments[0](aside)
-    except (ExpressionError, ArithmeticError, TypeError, ValueError):
-        return arguments[1](scope)
-    if not aside.worst.good:
-        return arguments[1](scope)
-    return value
-
-
-def _coalesce(scope: Scope, arguments: list[Node]) -> Any:
-    for argument in arguments:
-        aside = Scope(scope.read)
-        value = argument(aside)
-        if value is not None:
-            scope.take_on(aside.worst)
-            return value
-    return None
-
-
-def _round(value: Any, places: int = 0) -> float:
-    scale: float = 10.0**places  # halves go up, as java.lang.Math.round has it
-    return math.floor(float(_number(value)) * scale + 0.5) / scale
-
-
-def _seconds_between(first: datetime, second: datetime) -> int:
-    return int((second - first).total_seconds())
-
-
-def _utc_now(_rate_ms: int = 1000) -> datetime:
-    return datetime.now(UTC)
-
-
-FUNCTIONS: Final[dict[str, tuple[int, int, Function]]] = {
-    "if": (3, 3, _if),
-    "isGood": (1, 1, lambda scope, a: _quality_of(scope, a[0]).good),
-    "isBad": (1, 1, lambda scope, a: not _quality_of(scope, a[0]).good),
-    "isNull": (1, 1, _plain(lambda value: value is None)),
-    "try": (2, 2, _try),
-    "coalesce": (1, 20, _coalesce),
-    "abs": (1, 1, _plain(lambda value: abs(_number(value)))),
-    "min": (1, 20, _plain(min)),
-    "max": (1, 20, _plain(max)),
-    "round": (1, 2, _plain(_round)),
-    "floor": (1, 1, _plain(math.floor)),
-    "ceil": (1, 1, _plain(math.ceil)),
-    "concat": (1, 20, _plain(lambda *values: "".join(_text(value) for value in values))),
-    "len": (1, 1, _plain(len)),
-    "upper": (1, 1, _plain(lambda value: _text(value).upper())),
-    "lower": (1, 1, _plain(lambda value: _text(value).lower())),
-    "toStr": (1, 1, _plain(_text)),
-    "toInt": (1, 1, _plain(lambda value: int(float(value)))),
-    "toFloat": (1, 1, _plain(float)),
-    "now": (0, 1, _plain(_utc_now)),
-    "secondsBetween": (2, 2, _plain(_seconds_between)),
-}

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.gateway.faults import Faults
+from simulator.gateway.perspective.scripts import ScriptAsks
+from simulator.gateway.perspective.security import DEMO_USERS, User
+from simulator.gateway.perspective.server import PreviewServer
+from simulator.gateway.perspective.sessions import Preview
 from simulator.gateway.project import Project, Timer
 from simulator.gateway.qualities import QualifiedValue, to_opc
 from simulator.gateway.scripting import Machine, Refused, ScriptHost
@@ -42,6 +46,9 @@ class GatewayOptions:
     hold_timers: bool = False
     machine: Machine = field(default_factory=Machine)
     faults: tuple[str, ...] = ()
+    hmi_port: int | None = None
+    """Where the browser preview listens, 0 for any free port; None serves no preview."""
+    users: tuple[User, ...] = DEMO_USERS
 
 
 class Gateway:
@@ -62,6 +69,13 @@ class Gateway:
             answer=self._answer,
         )
         self.server = ExposedTags(self._client_writes)
+        self.preview: Preview | None = None
+        self.hmi: PreviewServer | None = None
+        self.hmi_address = ""
+        if options.hmi_port is not None:
+            self.preview = Preview(options.project, self.store, self.scripts, users=options.users)
+            self.hmi = PreviewServer(self.preview, port=options.hmi_port)
+            self.scripts.perspective = ScriptAsks(self.preview)
         self.device: Device | None = None
         self._slots: dict[str, NodeSlot] = {}
         self._changes: asyncio.Queue[tuple[str, QualifiedValue]] = asyncio.Queue()
@@ -78,7 +92,9 @@ class Gateway:
             self.begin_fault(text)
 
     async def open(self) -> str:
-        """Bind the OPC UA port and lay out the tags; gives the endpoint."""
+        """Bind the ports and lay out the tags; gives the OPC UA endpoint."""
+        if self.hmi is not None:
+            self.hmi_address = self.hmi.open()
         endpoint = await self.server.open(f"opc.tcp://127.0.0.1:{self.options.opcua_port}")
         for tag in self.options.tags.values():
             writable = not tag.read_only and tag.source != "expr"
@@ -99,10 +115,15 @@ class Gateway:
             group.create_task(self._publish(), name="exposed tags")
             group.create_task(self.store.run_fixed_rates(), name="fixed rates")
             await self.scripts.ready.wait()
+            if self.hmi is not None:
+                group.create_task(self.hmi.run(), name="perspective")
             ready.set()
 
     async def close(self) -> None:
-        """Close the port and all connections to it."""
+        """Close the ports and all connections to them."""
+        if self.preview is not None and self.hmi is not None:
+            await self.preview.close()
+            await self.hmi.close()
         await self.server.stop()
 
     async def _wait_for_first_values(self) -> None:
@@ -161,6 +182,8 @@ class Gateway:
         )
         if "G" in message["scope"] and message["project"] == self.options.project.name:
             self.scripts.deliver(message["message"], message["payload"])
+        if "S" in message["scope"] and message["project"] == self.options.project.name and self.preview:
+            self.preview.deliver(message["message"], message["payload"])
 
     # ── faults ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -20,6 +20,7 @@ QUERIES: Final = PurePosixPath("ignition/named-query")
 SCRIPTS: Final = PurePosixPath("ignition/script-python")
 TIMERS: Final = PurePosixPath("ignition/timer")
 MESSAGES: Final = PurePosixPath("ignition/message")
+PERSPECTIVE: Final = PurePosixPath("com.inductiveautomation.perspective")
 BINARY_EVENTS: Final = "ignition/event-scripts/data.bin"
 NOT_RUN: Final = ("startup", "shutdown", "update", "tag-change", "scheduled")
 """Event scripts of 8.3 that the stand-in does not run; a project with one is refused."""
@@ -64,6 +65,8 @@ class Project:
     scripts: dict[str, str] = field(default_factory=dict)
     timers: tuple[Timer, ...] = ()
     messages: tuple[Event, ...] = ()
+    perspective: dict[str, bytes] = field(default_factory=dict)
+    """Files of the Perspective resources by their path below the module's folder, unread."""
 
 
 class _Refused(Exception):
@@ -100,7 +103,14 @@ class _Reader:
             self._refuse_unsupported(resources)
         if self._problems:
             raise ProjectError(self._path, self._problems)
-        return Project(name=self._name, queries=queries, scripts=scripts, timers=timers, messages=messages)
+        return Project(
+            name=self._name,
+            queries=queries,
+            scripts=scripts,
+            timers=timers,
+            messages=messages,
+            perspective=self._perspective(resources),
+        )
 
     def _unzip(self) -> dict[str, bytes]:
         try:
@@ -228,6 +238,14 @@ class _Reader:
                     Event(name=name, path=str(path), code=code, function=function),
                     resource["attributes"],
                 )
+
+    def _perspective(self, resources: dict[PurePosixPath, dict[str, Any]]) -> dict[str, bytes]:
+        """Kept as they are: a broken view is a red box on its page, not a reason to refuse the project."""
+        return {
+            str(path.relative_to(PERSPECTIVE)): content
+            for path, content in ((PurePosixPath(name), data) for name, data in self._files.items())
+            if path.is_relative_to(PERSPECTIVE) and path.parent in resources and path.name != "resource.json"
+        }
 
     def _refuse_unsupported(self, resources: dict[PurePosixPath, dict[str, Any]]) -> None:
         for kind in NOT_RUN:

@@ -32,3 +32,21 @@ AGENT_FOLDER = "[default]Bridge/Agent"
 
 # The message that Perspective sessions get when the agent comes or goes.
 AGENT_MESSAGE = "bridge-agent-changed"
+
+# Values older than this are shown as stale.
+STALE_AFTER_S = 30.0
+
+# What the three columns of sensor_data are measured in; further signals bring no unit of their own.
+SIGNALS = (
+	("temperature", u"Temperature", u"\u00b0C"),
+	("pressure", u"Pressure", u"bar"),
+	("flow_rate", u"Flow rate", u"l/min"),
+)
+
+# Cards on one page of a list: more than an operator looks through, fewer than a browser minds.
+CARDS = 20
+
+# Who may do what, as the gateway's security levels name them.
+DECIDES = ["Authenticated/Roles/Operator"]
+ARMS = ["Authenticated/Roles/Engineer"]
+DISARMS = ["Authenticated/Roles/Operator", "Authenticated/Roles/Engineer"]

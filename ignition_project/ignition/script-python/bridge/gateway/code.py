@@ -1,4 +1,4 @@
-# The one module that touches `system` and Java. Every decision is made in the pure modules beside it.
+# One of the two modules that touch `system` and Java (`hmi` is the other). Every decision is made in the pure ones.
 """The gateway's part: execute approved commands on its own tags, watch the agent, keep operator sessions.
 
 claim -> check what was approved -> read the tag -> check again -> commit the intent -> write -> read back ->
@@ -37,7 +37,7 @@ def watchAgent():
 
 def openSession(session):
 	# type: (object) -> str
-	"""Record who is at this Perspective session; call it at its start and after every login.
+	"""Record who is at this Perspective session and whether that login may decide; call it after every login.
 
 	Returns the session's key for countDecision, or None when nobody is logged in.
 	"""
@@ -45,14 +45,15 @@ def openSession(session):
 	if not operator:
 		return None
 	key = _sessionKey(session, operator)
-	_query("Sessions/openOperatorSession", {"session_id": key, "operator": operator})
+	mayDecide = system.perspective.isAuthorized(False, config.DISARMS, session.props.id)
+	query("Sessions/openOperatorSession", {"session_id": key, "operator": operator, "may_decide": bool(mayDecide)})
 	return key
 
 
 def closeSession(session):
 	# type: (object) -> None
 	"""Record that this Perspective session ended."""
-	_query("Sessions/closeOperatorSession", {"perspective_id": u"%s" % session.props.id})
+	query("Sessions/closeOperatorSession", {"perspective_id": u"%s" % session.props.id})
 
 
 def countDecision(session, decision):
@@ -64,9 +65,9 @@ def countDecision(session, decision):
 	try:
 		key = openSession(session)
 		if key is not None:
-			_query("Sessions/countDecision", {"session_id": key, "decision": decision})
+			query("Sessions/countDecision", {"session_id": key, "decision": decision})
 	except ANY_FAILURE as problem:
-		LOGGER.warn(u"session.uncounted decision=%s reason=%s" % (decision, _sentence(problem)))
+		LOGGER.warn(u"session.uncounted decision=%s reason=%s" % (decision, sentence(problem)))
 
 
 def operatorOf(session):
@@ -85,7 +86,7 @@ def _executeWhatIsPending():
 	while _now_s() - started_s < config.PASS_S:
 		holder = _holder()
 		claimed_s = _now_s()  # before the question, so that we never think the lease longer than it is
-		commands = _query(
+		commands = query(
 			"Commands/getPendingCommands",
 			{
 				"claimed_by": holder,
@@ -144,10 +145,10 @@ def _commitIntent(ready, holder):
 	"""([(command, value)] that are now about to be sent, [ids] of what must not be sent)."""
 	ids = [command["command_id"] for command, _ in ready]
 	try:
-		recorded = _query("Commands/recordGatewayIntent", {"command_ids": json.dumps(ids), "claimed_by": holder})
+		recorded = query("Commands/recordGatewayIntent", {"command_ids": json.dumps(ids), "claimed_by": holder})
 	except ANY_FAILURE as problem:
 		# Whether the intent was recorded or not: nothing was sent by us.
-		LOGGER.warn(u"command.intent_failed commands=%d reason=%s" % (len(ids), _sentence(problem)))
+		LOGGER.warn(u"command.intent_failed commands=%d reason=%s" % (len(ids), sentence(problem)))
 		return [], ids
 	allowed = set(row["command_id"] for row in recorded)
 	going = [(command, value) for command, value in ready if command["command_id"] in allowed]
@@ -172,7 +173,7 @@ def _write(going):
 			)
 			outcomes = [qualities.outcomeOf(u"%s" % (answer,), answer.isGood()) for answer in answers]
 		except ANY_FAILURE as failure:
-			problem = _sentence(failure)
+			problem = sentence(failure)
 			LOGGER.warn(u"command.write_failed commands=%d reason=%s" % (len(going), problem))
 	outcomes.extend(qualities.undecided(problem) for _ in range(len(going) - len(outcomes)))
 	return [(command, value, outcome) for (command, value), outcome in zip(going, outcomes)]
@@ -212,12 +213,12 @@ def _record(endings, holder):
 	"""
 	if len(endings) > 1:
 		try:
-			found = _query(
+			found = query(
 				"Commands/recordGatewayVerdicts",
 				{"verdicts": json.dumps([_asRow(verdict) for verdict in endings]), "claimed_by": holder},
 			)
 		except ANY_FAILURE as problem:
-			LOGGER.warn(u"command.unrecorded commands=%d reason=%s" % (len(endings), _sentence(problem)))
+			LOGGER.warn(u"command.unrecorded commands=%d reason=%s" % (len(endings), sentence(problem)))
 		else:
 			recorded = set(row["command_id"] for row in found)
 			for verdict in endings:
@@ -249,7 +250,7 @@ def _recordOne(verdict, holder):
 		path = "Commands/markCommandFailed"
 	else:
 		path = "Commands/markCommandUnknown"
-	_tell(verdict, bool(_query(path, parameters)))
+	_tell(verdict, bool(query(path, parameters)))
 
 
 def _release(ids, holder):
@@ -258,10 +259,10 @@ def _release(ids, holder):
 	if not ids:
 		return
 	try:
-		found = _query("Commands/releaseGatewayCommands", {"command_ids": json.dumps(ids), "claimed_by": holder})
+		found = query("Commands/releaseGatewayCommands", {"command_ids": json.dumps(ids), "claimed_by": holder})
 		LOGGER.info(u"command.released command_ids=%s" % u",".join(row["command_id"] for row in found))
 	except ANY_FAILURE as problem:
-		LOGGER.warn(u"command.unreleased command_ids=%s reason=%s" % (u",".join(ids), _sentence(problem)))
+		LOGGER.warn(u"command.unreleased command_ids=%s reason=%s" % (u",".join(ids), sentence(problem)))
 
 
 # What earlier runs left behind
@@ -270,7 +271,7 @@ def _release(ids, holder):
 def _settleWhatWasLeft():
 	# type: () -> None
 	"""Give back what a dead run never sent, and end what it sent by what the tags show now."""
-	left = _query("Commands/listGatewayUnsettled", {"patience_s": config.LEASE_S})
+	left = query("Commands/listGatewayUnsettled", {"patience_s": config.LEASE_S})
 	_release([command["command_id"] for command in left if not command["sent"]], u"")
 	sent = [command for command in left if command["sent"]]
 	readings = _read([command["tag_path"] for command in sent])
@@ -285,7 +286,7 @@ def _settleOne(command, reading):
 	parameters = _asRow(verdict)
 	parameters["from_status"] = command["status"]
 	parameters["settled_by"] = _holder()  # a gateway, and so no person: the audit trail tells them apart
-	_tell(verdict, bool(_query("Commands/settleGatewayCommand", parameters)), late=True)
+	_tell(verdict, bool(query("Commands/settleGatewayCommand", parameters)), late=True)
 
 
 # Watching
@@ -296,12 +297,12 @@ def _watch():
 	folder = config.AGENT_FOLDER
 	before = _read([folder + "/Online"]).get(folder + "/Online")
 	try:
-		found = _query(
+		found = query(
 			"Health/watchAgent", {"agent_id": config.AGENT_ID, "offline_after_s": config.OFFLINE_AFTER_S}
 		)
 		tags = wording.watched(found[0])
 	except ANY_FAILURE as problem:
-		tags = wording.databaseSilent(_sentence(problem))
+		tags = wording.databaseSilent(sentence(problem))
 	tags["LookedAt"] = system.date.now()
 	names = sorted(tags)
 	paths = [u"%s/%s" % (folder, name) for name in names]
@@ -324,13 +325,13 @@ def _announce(tags):
 		payload = {"online": tags["Online"], "message": tags["LastMessage"]}
 		system.util.sendMessage(_project(), config.AGENT_MESSAGE, payload, scope="S")
 	except ANY_FAILURE as problem:
-		LOGGER.warn(u"agent.unannounced reason=%s" % _sentence(problem))
+		LOGGER.warn(u"agent.unannounced reason=%s" % sentence(problem))
 
 
 # Touching the gateway
 
 
-def _query(path, parameters):
+def query(path, parameters):
 	# type: (str, dict) -> list
 	"""Run a named query of this project and return its rows as dicts."""
 	if hasattr(system.db, "execQuery"):  # 8.3
@@ -346,7 +347,7 @@ def _read(paths):
 	try:
 		found = system.tag.readBlocking(paths, config.READ_TIMEOUT_MS)
 	except ANY_FAILURE as problem:
-		LOGGER.warn(u"tag.unreadable tags=%d reason=%s" % (len(paths), _sentence(problem)))
+		LOGGER.warn(u"tag.unreadable tags=%d reason=%s" % (len(paths), sentence(problem)))
 		return {}
 	at_s = _now_s()
 	return dict(
@@ -383,10 +384,10 @@ def _guarded(name, work):
 	try:
 		work()
 	except ANY_FAILURE as problem:
-		sentence = _sentence(problem)
-		if _failing.get(name) != sentence:
-			LOGGER.error(u"%s.failed reason=%s\n%s" % (name, sentence, traceback.format_exc()))
-		_failing[name] = sentence
+		said = sentence(problem)
+		if _failing.get(name) != said:
+			LOGGER.error(u"%s.failed reason=%s\n%s" % (name, said, traceback.format_exc()))
+		_failing[name] = said
 	else:
 		if _failing.pop(name, None) is not None:
 			LOGGER.info(u"%s.works_again" % name)
@@ -402,7 +403,7 @@ def _forEach(items, work):
 			inARow = 0
 		except ANY_FAILURE as problem:
 			inARow += 1
-			LOGGER.warn(u"command.unrecorded reason=%s" % _sentence(problem))
+			LOGGER.warn(u"command.unrecorded reason=%s" % sentence(problem))
 			if inARow == 3:
 				raise
 
@@ -427,7 +428,7 @@ def _tell(verdict, recorded, late=False):
 		LOGGER.warn(line)
 
 
-def _sentence(problem):
+def sentence(problem):
 	# type: (object) -> str
 	"""What went wrong at the root: Ignition wraps the database's own words in exceptions of its own."""
 	for _ in range(10):

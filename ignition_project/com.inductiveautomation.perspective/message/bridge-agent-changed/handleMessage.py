@@ -1,0 +1,2 @@
+def handleMessage(session, payload):
+	bridge.hmi.agentChanged(session, payload)

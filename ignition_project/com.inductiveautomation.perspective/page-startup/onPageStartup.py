@@ -1,0 +1,2 @@
+def onPageStartup(page):
+	bridge.hmi.started(page.session)

@@ -1,0 +1,2 @@
+def onShutdown(session):
+	bridge.hmi.ended(session)

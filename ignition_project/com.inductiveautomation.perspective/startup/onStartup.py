@@ -1,0 +1,2 @@
+def onStartup(session):
+	bridge.hmi.started(session)

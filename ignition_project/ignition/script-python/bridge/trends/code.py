@@ -1,0 +1,77 @@
+# Pure: touches neither `system` nor Java; runs unchanged under Jython 2.7 and CPython 3.
+"""Trends of one equipment for the time series chart: measured values, their limit, and where the anomaly lies."""
+
+from bridge import config, timeline, wording
+
+_LINE = {"color": u"var(--neutral-80)", "width": 2, "dashArray": u"none"}
+_LIMIT = {"color": u"var(--warning)", "width": 2, "dashArray": u"8 4"}
+_ANOMALY = {"color": u"var(--error)", "width": 5, "dashArray": u"none"}
+
+
+def chart(rows, evidenceText):
+	# type: (list, str) -> dict
+	"""Series and plots from the rows of Readings/sensorTrend, one plot a signal that has values.
+
+	The signal of the evidence is drawn first, with its limit as a broken line and, from the moment it went
+	wrong, as a thick one: told apart by shape as well as by colour.
+	"""
+	evidence = timeline.document(evidenceText)
+	signals = [each for each in config.SIGNALS if _has(rows, each[0])]
+	signals.sort(key=lambda each: each[0] != evidence.get("signal"))
+	series, plots = [], []
+	for name, label, unit in signals:
+		marked = name == evidence.get("signal")
+		limit = evidence.get("limit") if marked else None
+		since = timeline.moment(evidence.get("since_utc")) if marked else None
+		below = limit is not None and evidence.get("value") is not None and evidence["value"] < limit
+		series.append({"name": label, "data": [_point(row, name, label, limit, since, below) for row in rows]})
+		plots.append(_plot(label, u"%s in %s" % (label, unit), limit is not None, since is not None))
+	return {"series": series, "plots": plots, "empty": not series}
+
+
+def legend(evidenceText):
+	# type: (str) -> str
+	"""What the lines of the chart mean, in words."""
+	evidence = timeline.document(evidenceText)
+	if evidence.get("limit") is None:
+		return u""
+	return u"Broken line: limit %s. Thick line: out of its limit." % wording.measured(
+		evidence["limit"], evidence.get("unit")
+	)
+
+
+def _has(rows, name):
+	# type: (list, str) -> bool
+	return any(row.get(name) is not None for row in rows or [])
+
+
+def _point(row, name, label, limit, since, below):
+	# type: (dict, str, str, float, float, bool) -> dict
+	at, value = row["t_stamp"], row[name]
+	point = {"t_stamp": at, label: value}
+	if limit is not None:
+		point["Limit"] = limit
+	if since is not None:
+		point["Out of limit"] = value if at >= since and _beyond(value, limit, below) else None
+	return point
+
+
+def _beyond(value, limit, below):
+	# type: (float, float, bool) -> bool
+	if value is None or limit is None:
+		return value is not None
+	return value <= limit if below else value >= limit
+
+
+def _plot(name, label, limited, marked):
+	# type: (str, str, bool, bool) -> dict
+	columns = [{"key": name, "stroke": dict(_LINE)}]
+	if limited:
+		columns.append({"key": u"Limit", "stroke": dict(_LIMIT)})
+	if marked:
+		columns.append({"key": u"Out of limit", "stroke": dict(_ANOMALY)})
+	return {
+		"relativeWeight": 1,
+		"axes": [{"name": name, "label": {"text": label, "visible": True}}],
+		"trends": [{"series": name, "axis": name, "type": u"line", "columns": columns}],
+	}

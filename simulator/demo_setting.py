@@ -1,0 +1,133 @@
+"""What the demo plays on: database, plant, gateway and bridge, each a process of its own, wired as a plant would be.
+
+Also the setting of the browser tests, which act on it as operators do.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from simulator.demo_stage import ROOT, Demo, DemoError, first_line, script
+
+TICK_S: Final = 0.2
+TIME_SCALE: Final = 2.0  # plant seconds per second: the overheating takes some ten seconds and can be watched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where everything is. ``gateway`` and ``hmi`` are empty where the gateway had to be left out."""
+
+    owner_url: str
+    plant: str
+    gateway: str = ""
+    hmi: str = ""
+
+
+def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
+    """Start all of it, each part ready before the next needs it. ``database``: an owner's URL instead of our own."""
+    demo.say("demo", "starting a database, a plant, a gateway and a bridge, each in its own process", "bold")
+    url = database or _database(demo)
+    plant = demo.start(
+        "plant",
+        *(sys.executable, "-m", "simulator", "plant", "--endpoint", "opc.tcp://127.0.0.1:0/plant"),
+        *("--tick", str(TICK_S), "--time-scale", str(TIME_SCALE)),
+        *("--write-log", demo.folder / "writes.jsonl"),
+    )
+    endpoint = first_line(plant, 30).removeprefix("plant ready ")
+    demo.say("plant", f"ready at {endpoint}")
+
+    _configure(demo, url, endpoint)
+    demo.bridge("db", "migrate")
+    _log_in(demo, url)
+    gateway, hmi = "", ""
+    if shutil.which("jython") is None:
+        wants = "the Debian packages jython and libpostgresql-jdbc-java"
+        demo.say("gateway", f"left out, and the HMI with it: it wants {wants}", "yellow")
+    else:
+        gateway, hmi = _add_gateway(demo, endpoint, hmi_port)
+    published = demo.bridge("tags", "publish").strip().splitlines()
+    demo.say("bridge", f"schema is current; {published[-1]}")
+    report = demo.ask("check")
+    for line in report["passed"]:
+        demo.say("check", f"✓ {line}", "green")
+    for finding in report["findings"]:
+        demo.say("check", f"{finding['level']}: {finding['subject']}: {finding['problem']}", "yellow")
+
+    demo.start("bridge", script(), "run")
+    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), 30)
+    demo.say("bridge", "online, and every wanted tag is flowing", "green")
+    return Setting(owner_url=url, plant=endpoint, gateway=gateway, hmi=hmi)
+
+
+def _database(demo: Demo) -> str:
+    started = demo.start("database", script(), "db", "serve", "--dir", demo.folder / "db")
+    url = first_line(started, 60)
+    demo.say("database", "PostgreSQL is ready on 127.0.0.1")
+    return url
+
+
+def _configure(demo: Demo, url: str, endpoint: str) -> None:
+    """The example configuration with this plant's endpoint, and the URL in the environment only."""
+    example = (ROOT / "bridge.example.toml").read_text(encoding="utf-8")
+    text, replaced = re.subn(r'^endpoint = ".*"$', f'endpoint = "{endpoint}"', example, flags=re.MULTILINE)
+    if replaced != 1:
+        raise DemoError(f"bridge.example.toml wants one endpoint, found {replaced}")
+    (demo.folder / "bridge.toml").write_text(text, encoding="utf-8")
+    keeper = demo.folder / "environment"
+    keeper.touch(mode=0o600)
+    keeper.write_text(
+        f"export BRIDGE_CONFIG='{demo.folder / 'bridge.toml'}' BRIDGE_STORE__URL='{url}'\n", encoding="utf-8"
+    )
+    demo.environment |= {"BRIDGE_CONFIG": str(demo.folder / "bridge.toml"), "BRIDGE_STORE__URL": url}
+    demo.environment["BRIDGE_AGENT__HEARTBEAT_S"] = "1"  # so that nobody waits to see it online
+
+
+def _log_in(demo: Demo, owner_url: str) -> None:
+    """A login for each party, as a plant would have it: the bridge's own cannot approve."""
+    urls = {"BRIDGE_STORE__OWNER_URL": owner_url}
+    for name, party, key in (
+        ("demo_bridge", "agent", "BRIDGE_STORE__URL"),
+        ("demo_desk", "operator", "BRIDGE_STORE__OPERATOR_URL"),
+    ):
+        urls[key] = demo.bridge("db", "login", name, "--role", party).strip()
+    demo.environment |= urls
+    with (demo.folder / "environment").open("a", encoding="utf-8") as keeper:
+        keeper.write("".join(f"export {key}='{url}'\n" for key, url in urls.items()))
+    demo.say("database", "demo_bridge may propose and execute, demo_desk may decide; neither may do both")
+
+
+def _add_gateway(demo: Demo, plant: str, hmi_port: int) -> tuple[str, str]:
+    """The stand-in of an Ignition gateway with the built project, and the reactor it writes to; endpoint and HMI."""
+    archive = demo.folder / "bridge.zip"
+    demo.bridge("project", "build", "--out", str(archive))
+    gateway = demo.start(
+        "gateway",
+        *(sys.executable, "-m", "simulator", "gateway", "--project", archive),
+        *("--tags", ROOT / "ignition_project" / "tags" / "tags.json", "--plant", plant),
+        *("--database", demo.environment["BRIDGE_STORE__OPERATOR_URL"]),
+        *("--opcua-port", "0", "--tag-group", "Default=200", "--hmi", str(hmi_port)),
+    )
+    ready = first_line(gateway, 60).split()
+    endpoint, hmi = ready[2], ready[-1]
+    demo.say("gateway", f"runs the built project in Jython 2.7 and shows its tags at {endpoint}")
+    demo.say("hmi", hmi, "bold")
+    more = (ROOT / "examples" / "gateway.toml").read_text(encoding="utf-8")
+    more, replaced = re.subn(r'^endpoint = ".*"$', f'endpoint = "{endpoint}"', more, flags=re.MULTILINE)
+    config = demo.folder / "bridge.toml"
+    text = config.read_text(encoding="utf-8").replace("REACTOR_{01..04}", "REACTOR_{01..03}")
+    if replaced != 1:
+        raise DemoError(f"examples/gateway.toml wants one endpoint, found {replaced}")
+    config.write_text(f"{text}\n{more}", encoding="utf-8")
+    return endpoint, hmi
+
+
+def _flowing(demo: Demo) -> bool | None:
+    status = demo.ask("status")
+    if not status["online"]:
+        return None
+    links = status["agents"][0]["detail"].get("links", {})
+    return True if links and all(link["state"] == "flowing" for link in links.values()) else None

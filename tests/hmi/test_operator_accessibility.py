@@ -1,0 +1,79 @@
+"""Can everybody use the pages? axe-core over each of them, in both themes, with something of every kind on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from hmi.accessibility import serious_violations
+from hmi.floor import SOON_MS, Floor, Screen, quiet_floor
+
+NewPage = Callable[..., Page]
+PAGES = (
+    "/recommendations",
+    "/recommendations/{pending}",
+    "/recommendations/{executed}",
+    "/equipment",
+    "/equipment/REACTOR_01",
+    "/commands",
+    "/health",
+    "/audit",
+    "/settings",
+)
+
+
+@pytest.fixture(scope="module")
+def floor(
+    fresh_database: Callable[..., str], published_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Floor]:
+    with quiet_floor(tmp_path_factory.mktemp("hmi"), fresh_database(published_template)) as running:
+        for status in ("deferred", "approved", "executing", "failed", "rejected", "expired"):
+            running.hands.recommendation_in(status)
+        running.hands.command_in("unknown")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def numbers(floor: Floor) -> dict[str, str]:
+    return {status: floor.hands.recommendation_in(status) for status in ("pending", "executed")}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_has_a_serious_violation(
+    floor: Floor, numbers: dict[str, str], new_page: NewPage, theme: str
+) -> None:
+    screen = Screen(new_page(1920, 1080), floor.hmi).open().log_in("engineer")
+    if screen.theme() != theme:
+        screen.by_id("theme-button").click()
+        expect(screen.page.locator(f"html[data-theme={theme}]")).to_have_count(1)
+    found = {}
+    for path in PAGES:
+        screen.open(path.format(**numbers)).settle()
+        found[path] = serious_violations(screen.page)
+    screen.open().settle()
+    for decision in ("approve", "reject", "defer"):
+        screen.decide(decision, numbers["pending"])
+        found[decision] = serious_violations(screen.page)
+        screen.by_id("decide-cancel").click()
+        expect(screen.page.get_by_role("dialog")).to_have_count(0)
+    assert {place: problems for place, problems in found.items() if problems} == {}
+
+
+def test_the_whole_decision_by_keyboard(floor: Floor, new_page: NewPage) -> None:
+    """Tab to Approve, Enter, Tab to confirm, Enter; Escape would have left everything as it was."""
+    number = floor.hands.propose_elsewhere()
+    screen = Screen(new_page(), floor.hmi).open().log_in("operator")
+    button = screen.by_id(f"approve-{number}")
+    expect(button).to_be_enabled(timeout=SOON_MS)
+    button.focus()
+    screen.page.keyboard.press("Enter")
+    expect(screen.page.get_by_role("dialog")).to_be_visible()
+    for _ in range(20):
+        if screen.page.evaluate("document.activeElement.id") == "decide-confirm":
+            break
+        screen.page.keyboard.press("Tab")
+    screen.page.keyboard.press("Enter")
+    expect(screen.outcome()).to_contain_text("approved", ignore_case=True)
+    assert floor.hands.recommendation(number)["status"] == "approved"
