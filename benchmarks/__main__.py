@@ -32,6 +32,7 @@ NAMES = (
     "rules",
     "ignition",
     "gateway",
+    "hmi",
 )
 
 

@@ -1,4 +1,4 @@
-"""Processes of the stand: `python -m benchmarks.child database FOLDER | floor URL ENDPOINT`."""
+"""Processes of the stand: `python -m benchmarks.child database FOLDER | floor URL ENDPOINT | hmi URL SECONDS`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import uvloop
 
-from benchmarks import bare
+from benchmarks import bare, bare_hmi
 from bridge.store.embedded import serve
 
 
@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
         case ["floor", url, endpoint]:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(bare.execute_approved(url, endpoint))
+        case ["hmi", url, interval_s]:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(bare_hmi.serve_until_told(url, float(interval_s)))
         case _:
             print(__doc__, file=sys.stderr)
             return 2

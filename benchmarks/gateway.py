@@ -56,7 +56,7 @@ async def _passes(stand: Stand, count: int, passes: int, rate_ms: int) -> tuple[
     names = reactors(count)
     place = stand.folder / f"gateway-{rate_ms}"
     place.mkdir()
-    archive, tags = _built(place), _tags(place, names)
+    archive, tags = built(place), _tags(place, names)
     log = place / "writes.jsonl"
     async with (
         stand.plant("--equipment", str(count), "--tick", "3600", "--write-log", str(log)) as plant,
@@ -64,11 +64,19 @@ async def _passes(stand: Stand, count: int, passes: int, rate_ms: int) -> tuple[
         await connect(url, "bridge_agent") as agent,
         await connect(url, "bridge_operator") as operator,
     ):
-        await _prepare(owner, names)
+        await prepare(owner, names)
         began_s = time.monotonic()
         gateway = await asyncio.to_thread(
             GatewayProcess.start,
-            *("--project", str(archive), "--tags", str(tags), "--database", _operator(url), "--hold-timers"),
+            *(
+                "--project",
+                str(archive),
+                "--tags",
+                str(tags),
+                "--database",
+                operator_url(url),
+                "--hold-timers",
+            ),
             *("--plant", plant.endpoint, "--tag-group", f"Default={rate_ms}"),
         )
         start_s = time.monotonic() - began_s
@@ -89,7 +97,8 @@ async def _passes(stand: Stand, count: int, passes: int, rate_ms: int) -> tuple[
             await asyncio.to_thread(gateway.stop)
 
 
-def _built(place: Path) -> Path:
+def built(place: Path) -> Path:
+    """Our project, generated anew and packed for 8.3."""
     source = place / "source"
     shutil.copytree(ROOT / build.DEFAULT_FOLDER, source)
     build.regenerate(source, list(queries.load()))
@@ -122,7 +131,7 @@ def _tags(place: Path, names: Sequence[str]) -> Path:
     return path
 
 
-async def _prepare(owner: Connection, names: Sequence[str]) -> None:
+async def prepare(owner: Connection, names: Sequence[str]) -> None:
     """A login for the gateway, and its set-points on the allow-list."""
     if not await fetch(owner, "select 1 from pg_roles where rolname = %s", _LOGIN):
         await owner.execute(f"create role {_LOGIN} login password '{_PASSWORD}' in role bridge_operator")
@@ -135,7 +144,8 @@ async def _prepare(owner: Connection, names: Sequence[str]) -> None:
         )
 
 
-def _operator(url: str) -> str:
+def operator_url(url: str) -> str:
+    """The same database for the gateway's own login."""
     return f"postgresql://{_LOGIN}:{_PASSWORD}@{urlsplit(url).netloc.rpartition('@')[2]}{urlsplit(url).path}"
 
 

@@ -61,6 +61,8 @@ def _run(folder: Path, console: Console, person: bool) -> int:
         environment["COLUMNS"] = str(console.width)
     demo = Demo(folder, console, environment)
     signal.signal(signal.SIGTERM, _leave)
+    if person:  # some shells start what they start in the background with Ctrl-C ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         setting = set_up(demo)
         if person and setting.hmi:
@@ -104,10 +106,10 @@ def _by_hand(demo: Demo, setting: Setting) -> NoReturn:
         for row in demo.ask("recommendations", "list")["recommendations"]:
             told.setdefault(row["recommendation_id"], "")
         for number, before in told.items():
-            if before not in _OVER:
+            if not before.endswith(_OVER):
                 row = demo.ask("recommendations", "show", number)
-                told[number] = row["status"]
-                if row["status"] != before:
+                told[number] = now = f"{row['severity']} is {row['status']}"
+                if now != before:
                     demo.say("agent", _in_words(row), _weight(row))
         time.sleep(_LOOK_S)
 

@@ -14,6 +14,7 @@ from bridge.ignition.perspective_parts import (
     COMPONENTS,
     DOM_EVENTS,
     DOM_EVENTS_NOT_DRAWN,
+    ORDERS,
     SYSTEM_EVENTS,
 )
 from bridge.ignition.view_sight import NOT_PREVIEWED, Sight
@@ -93,6 +94,9 @@ def _check_action(sight: Sight, place: str, action: Any, node: Node) -> None:
     for key, value in config.items() if kind != "script" else ():
         for where, text in _texts(value, f"{place}.config.{key}"):
             sight.template(where, text, node)
+    orders = ORDERS.get(str(kind))
+    if orders is not None and not is_one_of(config.get("type", orders[0]), orders):
+        sight.note(f"{place}.config.type", f"the preview knows no {kind} {config['type']!r}", NOT_PREVIEWED)
     if kind == "script" and not isinstance(config.get("script"), str):
         sight.error(f"{place}.config.script", "is missing", "write the body, each line with a tab in front")
     elif kind == "nav":

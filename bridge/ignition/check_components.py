@@ -10,7 +10,16 @@ from typing import Any
 from bridge.ignition.check_actions import check_events
 from bridge.ignition.check_bindings import check_bindings, check_classes
 from bridge.ignition.json_values import as_list, is_one_of
-from bridge.ignition.perspective_parts import COMPONENTS, DIRECTIONS, ICONS, ONLY_83, is_known_type
+from bridge.ignition.perspective_parts import (
+    ACCESS,
+    COMPONENTS,
+    DIRECTIONS,
+    ICONS,
+    ONLY_83,
+    SHOWN,
+    TABLE_RENDERS,
+    is_known_type,
+)
 from bridge.ignition.scripts import walk
 from bridge.ignition.view_sight import NOT_PREVIEWED, Sight
 from bridge.ignition.view_tree import Node, name_of, view_tree
@@ -127,7 +136,7 @@ def check_property(sight: Sight, place: str, node: Node, key: str) -> None:
     if part is None or key in part.props:
         return
     if key in part.also_props:
-        sight.note(place, f"the preview knows no {key} of {kind}", "the preview draws it without")
+        sight.note(place, f"the preview knows no {key} of {kind}", NOT_PREVIEWED)
     else:
         sight.error(place, f"{kind} has no property {key!r}", f"it has {', '.join(sorted(part.props))}")
 
@@ -144,6 +153,13 @@ def _check_targets(sight: Sight, node: Node) -> None:
                 f"there are {', '.join(sorted(DIRECTIONS))}",
             )
         scope, _, rest = str(target).partition(".")
+        access = settings.get("access", "PUBLIC") if isinstance(settings, dict) else "PUBLIC"
+        if not is_one_of(access, ACCESS):
+            sight.error(
+                f"{place}.access", f"there is no access {access!r}", f"there are {', '.join(sorted(ACCESS))}"
+            )
+        elif access == "PRIVATE" and scope in SHOWN and not node.is_view and re.search(r"[.\[]", rest):
+            sight.note(f"{place}.access", "the preview hides whole properties only", NOT_PREVIEWED)
         if scope not in _TARGETS or (scope == "params" and not node.is_view):
             sight.error(
                 place,
@@ -155,6 +171,12 @@ def _check_targets(sight: Sight, node: Node) -> None:
 
 
 def _check_props(sight: Sight, place: str, props: Mapping[str, Any], kind: str) -> None:
+    if kind == "ia.display.table":
+        for number, column in enumerate(as_list(props.get("columns"))):
+            render = column.get("render") if isinstance(column, dict) else None
+            if render is not None and not is_one_of(render, TABLE_RENDERS):
+                where = f"{place}.columns[{number}].render"
+                sight.note(where, f"the preview does not draw {render!r}", NOT_PREVIEWED)
     if kind == "ia.display.icon":
         _check_icon(sight, f"{place}.path", props.get("path"))
     for where, value in walk(props, place):

@@ -42,7 +42,7 @@ _REPEATER = (
     "useDefaultViewWidth useDefaultViewHeight"
 )
 _TABLE_ALSO = (
-    "headerStyle bodyStyle footerStyle columnSettings columnGroups dragOrderable enableHeader enableFooter "
+    "cells headerStyle bodyStyle footerStyle columnSettings columnGroups dragOrderable enableHeader enableFooter "
     "headers items sortOrder resizeMode subview scrollTo showColumnHeaders columnOrder editable emptyState"
 )
 
@@ -52,8 +52,8 @@ COMPONENTS: Mapping[str, Part] = MappingProxyType(
         "ia.container.coord": _part("mode aspectRatio"),
         "ia.container.breakpt": _part("breakpoint", also="breakpoints animate"),
         "ia.container.tab": _part(
-            "tabs currentTabIndex menuType tabSize",
-            also="activeStyle inactiveStyle contentStyle menuStyle tabStyle menuAlign defaultTabIndex tabState",
+            "tabs currentTabIndex menuType",
+            also="tabSize activeStyle inactiveStyle contentStyle menuStyle tabStyle menuAlign defaultTabIndex tabState",
         ),
         "ia.display.view": _part(
             "path params useDefaultViewWidth useDefaultViewHeight",
@@ -61,7 +61,7 @@ COMPONENTS: Mapping[str, Part] = MappingProxyType(
         ),
         "ia.display.flex-repeater": _part(_REPEATER, also="useDefaultHeight useDefaultWidth"),
         "ia.display.table": _part(
-            "data columns pager filter selection rows cells virtualized emptyMessage",
+            "data columns pager filter selection rows virtualized emptyMessage",
             "onRowClick onRowDoubleClick onSelectionChange",
             also=_TABLE_ALSO,
             also_events="onEditCellCommit onEditCellStart onEditCellCancel onSubviewExpand onSubviewCollapse "
@@ -69,7 +69,7 @@ COMPONENTS: Mapping[str, Part] = MappingProxyType(
         ),
         "ia.display.label": _part("text alignVertical textStyle", also="enabled label wrap"),
         "ia.display.icon": _part("path color", also="name library"),
-        "ia.display.markdown": _part("source markdown"),
+        "ia.display.markdown": _part("source", also="markdown"),
         "ia.display.progress": _part("value min max bar track valueDisplay", also="orientation color"),
         "ia.input.button": _part(
             "text enabled primary image textStyle", "onActionPerformed", also="tooltip justify"
@@ -79,13 +79,13 @@ COMPONENTS: Mapping[str, Part] = MappingProxyType(
             also="spellcheck invalidStyle type readonly inputProps",
         ),
         "ia.input.text-area": _part(
-            "text placeholder wrap spellcheck deferUpdates enabled",
-            also="rejectUpdatesWhileFocused resize readonly",
+            "text placeholder wrap spellcheck deferUpdates rejectUpdatesWhileFocused enabled",
+            also="resize readonly",
         ),
         "ia.input.numeric-entry-field": _part(
-            "value format inputBounds placeholder enabled",
+            "value format inputBounds placeholder deferUpdates rejectUpdatesWhileFocused enabled",
             also="mode spinner align containerStyle inputStyle invalidInputMessage units selectOnFocus "
-            "rejectUpdatesWhileFocused deferUpdates label formatMode direction inputProps",
+            "label formatMode direction inputProps",
         ),
         "ia.input.dropdown": _part(
             "options value multiSelect placeholder showClearIcon search enabled",
@@ -105,8 +105,8 @@ COMPONENTS: Mapping[str, Part] = MappingProxyType(
             "selectedIcon unselectedIcon",
         ),
         "ia.chart.timeseries": _part(
-            "series plots title legend timeRange xAxis",
-            also="xTrace crosshair dataSources brush rangeBrush axes header footer backgroundColor plotSettings "
+            "series plots title legend timeRange",
+            also="xAxis xTrace crosshair dataSources brush rangeBrush axes header footer backgroundColor plotSettings "
             "timeAxis timeZone legendStyle selection enableTransitions transitionDelay transition theme",
         ),
         "ia.navigation.menutree": _part(
@@ -122,6 +122,9 @@ COMPONENTS: Mapping[str, Part] = MappingProxyType(
         ),
     }
 )
+
+TABLE_RENDERS = frozenset({"auto", "string", "number", "boolean", "date"})
+"""How the preview draws the cells of a table's column."""
 
 ONLY_83 = frozenset({"ia.input.form", "ia.display.drawing", "ia.container.drawer", "ia.display.offline-form"})
 """Types that 8.1 does not have."""
@@ -158,6 +161,11 @@ MAP_INPUTS = frozenset({"scalar", "range", "expression"})
 MAP_OUTPUTS = frozenset({"scalar", "color", "style-list", "expression", "document"})
 FORMATS = frozenset({"numeric", "datetime"})
 ACTIONS = frozenset({"script", "nav", "popup", "dock", "login", "logout", "refresh", "theme"})
+ORDERS = MappingProxyType({"popup": ("open", "close", "toggle"), "dock": ("toggle", "open", "close")})
+"""What a popup or dock action does in the preview; the first where it does not say."""
+ACCESS = frozenset({"PUBLIC", "PROTECTED", "PRIVATE", "SYSTEM"})
+SHOWN = ("props", "position", "meta")
+"""The scopes that the browser draws."""
 ACTIONS_NOT_DRAWN = frozenset(
     {
         "fullscreen",

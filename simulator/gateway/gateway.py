@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from simulator.gateway.faults import Faults
+from simulator.gateway.perspective.preview import Preview
 from simulator.gateway.perspective.scripts import ScriptAsks
 from simulator.gateway.perspective.security import DEMO_USERS, User
 from simulator.gateway.perspective.server import PreviewServer
-from simulator.gateway.perspective.sessions import Preview
 from simulator.gateway.project import Project, Timer
 from simulator.gateway.qualities import QualifiedValue, to_opc
 from simulator.gateway.scripting import Machine, Refused, ScriptHost

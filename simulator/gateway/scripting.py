@@ -242,6 +242,8 @@ class ScriptHost:
         elif "ready" in message:
             self.starts += 1
             self.ready.set()
+            if self.perspective is not None:
+                self._send({"do": "warm"})  # the first page of a session finds everything there
         elif "broken" in message:
             raise ScriptError("\n  ".join(["scripts of the project do not compile:", *message["broken"]]))
 

@@ -12,13 +12,15 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.stand import ROOT
 
-NAMES = ("approval", "intake", "commands", "outage")  # between them they use every part of the stand
+PARTS = ("approval", "intake", "commands", "outage")  # between them they use every part of the stand
+BROWSER = ("hmi",)
 
 
 @pytest.mark.timeout(240)
-def test_quick_benchmarks_run_and_are_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("names", [PARTS, BROWSER], ids=["stand", "browser"])
+def test_quick_benchmarks_run_and_are_saved(names: tuple[str, ...], tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *NAMES, "--quick", "--out", str(tmp_path)],
+        [sys.executable, "-m", "benchmarks", *names, "--quick", "--out", str(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -26,7 +28,7 @@ def test_quick_benchmarks_run_and_are_saved(tmp_path: Path) -> None:
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     saved = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
-    assert [result["name"] for result in saved["results"]] == list(NAMES)
+    assert [result["name"] for result in saved["results"]] == list(names)
     assert all(figure["unit"] for result in saved["results"] for figure in result["figures"])
 
 

@@ -123,15 +123,21 @@ def gateway(arguments: list[str]) -> Iterator[GatewayProcess]:
 
 
 @pytest.fixture(scope="module")
-def start(fresh_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Starts a JVM of its own for Perspective scripts, with a database that has one small table."""
+def kept_database(fresh_database: Callable[..., str]) -> str:
+    """The owner's URL of a database that has one small table."""
     url = fresh_database()
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("create table kept (n integer)")
         owner.execute("insert into kept values (1), (2)")
         owner.execute("grant select, update on kept to bridge_operator")
+    return url
+
+
+@pytest.fixture(scope="module")
+def start(kept_database: str, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Starts a JVM of its own for Perspective scripts."""
     source = perspective_parent.views_project(tmp_path_factory.mktemp("hmi") / "Views.zip")
-    return partial(perspective_parent.started, source, operator_url(url))
+    return partial(perspective_parent.started, source, operator_url(kept_database))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -56,6 +56,11 @@ LIBRARY = (
     "def double(x):\n\treturn x * 2\n\ndef wait(ms):\n\timport java.lang\n\tjava.lang.Thread.sleep(ms)\n"
 )
 
+DAWDLING = (
+    "import java.lang\njava.lang.Thread.sleep(400)\nimport deep.inside\nraise ValueError('after a while')\n"
+)
+"""Runs again for each who names it, because it fails; and needs an import in the middle."""
+
 
 Start = Callable[[], AbstractAsyncContextManager[tuple[ScriptHost, "Parent"]]]
 """Starts a JVM and its parent for as long as the context lasts."""
@@ -158,7 +163,13 @@ def _steps(path: str) -> list[str | int]:
 
 def views_project(path: Path) -> Path:
     """The project in which the scripts run."""
-    return project(path, script("probe", LIBRARY), *QUERIES)
+    library = (
+        script("probe", LIBRARY),
+        script("deep/inside", "WORD = 'é'"),
+        script("torn", "raise ValueError('at load')"),
+        script("dawdling", DAWDLING),
+    )
+    return project(path, *library, *QUERIES)
 
 
 @asynccontextmanager

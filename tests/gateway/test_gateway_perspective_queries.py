@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 
 from gateway.perspective_parent import Parent, Start, error, runs, value
@@ -68,6 +69,48 @@ async def test_a_lost_database_says_so_and_comes_back(host: ScriptHost) -> None:
     finally:
         host.set_jdbc(up=True)
     assert (await host.query("Every/count", {"n": 1})).scalar() == 1
+
+
+# before anybody asks
+
+
+async def test_a_connection_and_the_library_are_there_before_the_first_page(
+    start: Start, kept_database: str
+) -> None:
+    opened = (
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name = %s"
+    )
+    loaded = "import sys\nreturn 'deep.inside' in sys.modules"
+    with psycopg.connect(kept_database, autocommit=True) as owner:
+
+        def connections() -> int:
+            row = owner.execute(opened, ("Ignition gateway stand-in",)).fetchone()
+            assert row is not None
+            return int(row[0])
+
+        before = connections()
+        async with start() as (host, _):
+            for _ in range(100):
+                if connections() > before and await value(host, loaded):
+                    break
+                await asyncio.sleep(0.1)
+            assert connections() == before + 1
+            assert await value(host, loaded)
+
+
+async def test_a_library_script_that_cannot_be_loaded_fails_who_names_it(
+    host: ScriptHost, parent: Parent
+) -> None:
+    assert await error(host, "torn.work()") == "ValueError: at load"
+    assert await value(host, "return probe.double(2)") == 4
+
+
+async def test_one_script_loads_while_another_imports(host: ScriptHost, parent: Parent) -> None:
+    async with asyncio.timeout(20):
+        loading = asyncio.create_task(error(host, "dawdling.work()"))
+        await asyncio.sleep(0.15)
+        assert await error(host, "import torn") == "ValueError: at load"
+        assert await loading == "ValueError: after a while"
 
 
 # many at once, and the end

@@ -99,6 +99,28 @@ def test_a_lost_gateway_is_said_bars_input_and_is_found_again(page: Page) -> Non
         second.wait_for(t="event")
 
 
+def test_a_wire_that_hangs_is_told_as_one_that_is_cut(page: Page) -> None:
+    """Nothing closes, nothing comes: without a sign of life the page must not go on looking calm."""
+    page.clock.install(time=0)
+    text = label("shown")
+    with staged() as running:
+        running.set_page(column(text))
+        page.goto(running.url)
+        expect(page.locator("[data-component=Text]")).to_have_text("shown")
+        # From here on time passes only when the test says so.
+        page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)  # seconds
+        strip = page.get_by_role("alert")
+        running.patch((text, "props.text", "alive"))
+        expect(page.locator("[data-component=Text]")).to_have_text("alive")
+        page.clock.run_for(11_900)
+        expect(strip).to_be_hidden()
+        page.clock.run_for(200)
+        expect(strip).to_contain_text(LOST)
+        page.clock.run_for(1_000)
+        expect(page.locator("[data-component=Text]")).to_have_text("shown")  # found again, and asked anew
+        expect(strip).to_be_hidden()
+
+
 def test_what_was_being_typed_when_the_wire_was_cut_is_kept_and_sent(page: Page) -> None:
     field = node("ia.input.text-field", "Reason", text="", meta={"domId": "reason"})
     with staged() as first:

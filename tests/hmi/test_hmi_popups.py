@@ -105,6 +105,29 @@ def test_two_popups_lie_on_each_other_and_patches_reach_both(page: Page, stage: 
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_a_popup_is_as_large_as_its_view_was_designed_and_never_larger_than_the_window(
+    page: Page, stage: Stage
+) -> None:
+    middle = column(node("ia.display.label", "Write", text="80 → 60"))
+    middle["position"] = {"grow": 1, "basis": 0}
+    root = column(
+        node("ia.display.label", "Head", text="head"), middle, node("ia.input.button", "Ok", text="Ok")
+    )
+    opened(page, stage, popup(node=root | {"defaultSize": {"width": 700, "height": 400}}))
+    dialog = page.get_by_role("dialog")
+    box = dialog.bounding_box()
+    assert box is not None
+    assert (box["width"], 400 <= box["height"] <= 460) == (700, True)
+    write = page.locator("[data-component=Write]").bounding_box()
+    assert write is not None
+    assert write["height"] >= 18
+    expect(page.locator("[data-component=Write]")).to_be_in_viewport()
+    page.set_viewport_size({"width": 1024, "height": 300})
+    box = dialog.bounding_box()
+    assert box is not None
+    assert box["height"] <= 300
+
+
 def test_a_popup_of_the_page_frame_and_markup_in_its_title(page: Page, stage: Stage) -> None:
     stage.set_page(column(), popups=[popup(title="<b>bold</b>")])
     page.goto(stage.url)

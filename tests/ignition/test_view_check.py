@@ -384,6 +384,23 @@ NOTES: dict[str, tuple[Change, str, str]] = {
         "root.children[Temperature].props.wrap",
         "the preview knows no wrap",
     ),
+    "column that is not drawn": (
+        lambda d: child(d, "Card").update(
+            type="ia.display.table", props={"columns": [{"field": "a"}, {"field": "b", "render": "view"}]}
+        ),
+        "root.children[Card].props.columns[1].render",
+        "the preview does not draw 'view'",
+    ),
+    "access to a part of a property": (
+        lambda d: child(d, "Temperature")["propConfig"].update({"props.style.color": {"access": "PRIVATE"}}),
+        "root.children[Temperature].propConfig.props.style.color.access",
+        "hides whole properties only",
+    ),
+    "order that is not carried out": (
+        acted({"type": "popup", "scope": "C", "config": {"type": "alter", "id": "a"}}),
+        "root.children[Approve].events",
+        "the preview knows no popup 'alter'",
+    ),
     "binding that is not drawn": (
         bound("Temperature", {"type": "tag-history", "config": {}}),
         f"{TEXT}.type",

@@ -10,8 +10,9 @@ from typing import Any
 from simulator.gateway.faults import Faults
 from simulator.gateway.named_query import NamedQuery
 from simulator.gateway.perspective.pages import Page
+from simulator.gateway.perspective.preview import Preview
 from simulator.gateway.perspective.scripts import ScriptAsks
-from simulator.gateway.perspective.sessions import Preview, Session
+from simulator.gateway.perspective.sessions import Session
 from simulator.gateway.project import Project
 from simulator.gateway.scripting import Column, QueryAnswer, ScriptAnswer
 from simulator.gateway.tag_file import Tag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -261,10 +262,11 @@ async def test_pages_with_the_same_query_share_it() -> None:
     home = view(label("Text", expr("len({view.custom.rows})")), custom={"rows": []}, propConfig=polled)
     stand = Stand({"Home": home})
     stand.scripts.queries["Q/rows"] = lambda parameters: [{"word": parameters["word"]}] * 3
+    began = time.monotonic()
     pages = [await stand.open() for _ in range(8)]
-    assert len(stand.scripts.asked) == 1
     await asyncio.sleep(1.0)
-    assert 3 <= len(stand.scripts.asked) <= 5
+    periods = (time.monotonic() - began) / 0.3
+    assert 3 <= len(stand.scripts.asked) <= periods + 2, "one query a period, not one of each page"
     assert {named(page, "Text")["props"]["text"] for page in pages} == {3}
     for page in pages:
         page.close()

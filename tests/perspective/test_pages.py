@@ -188,6 +188,23 @@ async def test_the_browser_is_not_believed(message: Json, caplog: pytest.LogCapt
     assert any("refused" in one.getMessage() for one in caplog.records)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"props": {"text": "before", "enabled": False}}, "is disabled"),
+        ({"meta": {"name": "Field", "visible": False}}, "is invisible"),
+    ],
+)
+async def test_what_cannot_be_used_is_not_typed_into(
+    change: Json, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    field = {**part("ia.input.text-field", "Field", {"text": "before"}), **change}
+    page = await Stand({"Home": view(field)}).open()
+    page.receive({"t": "set", "id": named(page, "Field")["id"], "path": "props.text", "value": "x"})
+    assert named(page, "Field")["props"]["text"] == "before"
+    assert said in (await refusals(caplog))[0]
+
+
 async def test_another_sessions_component_is_out_of_reach() -> None:
     stand = Stand({"Home": view(button("Go", script("go")))})
     page, other = await stand.open(), await stand.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -31,6 +32,10 @@ def add(self):
 def told(rows):
 	return [{"word": row["word"].upper()} for row in rows]
 """
+LEFT = (
+    "word = self.rootContainer.getChild('Word').props.text; "
+    "system.util.getLogger('probe').info('left with %s, %s' % (self.custom.said + word, self.page.props.path))"
+)
 HOME = view(
     label("Said", expr("{view.custom.said} + ', ' + len({view.custom.rows})")),
     label("Tag", {"type": "tag", "config": {"mode": "direct", "tagPath": "[default]Note"}}),
@@ -46,6 +51,7 @@ HOME = view(
         },
     ),
     custom={"rows": [], "said": "nothing"},
+    events={"system": {"onShutdown": script(LEFT)}},
     propConfig={
         "custom.rows": {
             "binding": query_binding(
@@ -204,11 +210,20 @@ def test_a_broken_script_is_in_the_log_by_file_and_component(
     browser.open()
     browser.until(lambda one: bool(one.frames))
     browser.press("Broken")
-    for number in range(100):
-        gateway.order(f"write [default]Note {json.dumps(str(number))}")
-        if "root/Broken" in gateway.log():
-            break
+    deadline = time.monotonic() + 20
+    while "root/Broken" not in gateway.log() and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert "views/Home/view.json · root/Broken" in gateway.log()
+
+
+def test_a_view_that_goes_still_reads_what_it_had(gateway: GatewayProcess, browser: Browser) -> None:
+    browser.open()
+    browser.until(lambda one: bool(one.frames))
+    browser.send(t="nav", path="/elsewhere")
+    deadline = time.monotonic() + 20
+    while "left with" not in gateway.log() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "left with nothing, /elsewhere" in gateway.log()
 
 
 def test_orders_list_and_expire_sessions(gateway: GatewayProcess, browser: Browser) -> None:

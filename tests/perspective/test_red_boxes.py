@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from perspective.perspective_stand import Json, Stand, expr, frame, label, named, nodes, part, view
+from perspective.perspective_stand import Json, Stand, expr, frame, label, named, nodes, part, prop, view
 
 HERE = "com.inductiveautomation.perspective/views/Home/view.json · root/Bad: "
 
@@ -37,6 +37,38 @@ def bound(binding: Any) -> Json:
         (
             part("ia.display.label", "Bad", events={"component": {"onActionPerformed": []}}),
             "events.component.onActionPerformed is not known",
+        ),
+        (
+            part("ia.display.label", "Bad", {"txet": "x"}),
+            "props.txet: ia.display.label has no property 'txet' that the preview knows",
+        ),
+        (
+            part("ia.display.label", "Bad", propConfig={"props.txet.a": {"binding": expr("1")}}),
+            "ia.display.label has no property 'txet' that the preview knows",
+        ),
+        (
+            part("ia.display.table", "Bad", {"columns": [{"field": "a"}, {"field": "b", "render": "view"}]}),
+            "props.columns[1] (b): render 'view' is not known to the preview",
+        ),
+        (
+            part("ia.display.label", "Bad", propConfig={"props.text": {"access": "SECRET"}}),
+            "propConfig.props.text: access 'SECRET' is not known to the preview here",
+        ),
+        (
+            part("ia.display.label", "Bad", propConfig={"props.style.a": {"access": "PRIVATE"}}),
+            "access 'PRIVATE' is not known to the preview here",
+        ),
+        (
+            part(
+                "ia.input.button",
+                "Bad",
+                events={"dom": {"onClick": {"type": "dock", "config": {"type": "alter", "id": "menu"}}}},
+            ),
+            "events.dom.onClick: dock 'alter' is not known to the preview",
+        ),
+        (
+            bound(expr("1", {"type": "map", "inputType": "range", "mappings": [{"input": {"min": "a"}}]})),
+            "props.text.transforms[0].mappings[0].input.min: a number is wanted, found 'a'",
         ),
         (part("ia.display.label", "Bad", children=[part("ia.display.label", "x")]), "takes no children"),
     ],
@@ -83,3 +115,16 @@ async def test_instances_that_are_nonsense_hurt_only_the_repeater(instances: Any
 async def test_there_is_no_such_page() -> None:
     page = await Stand({"Home": view()}).open("/nowhere")
     assert "there is no page /nowhere" in frame(page)["view"]["red"]
+
+
+async def test_columns_that_come_by_a_binding_are_looked_at_too() -> None:
+    columns = [{"field": "a", "render": "view"}]
+    table = part("ia.display.table", "Bad", {"data": []})
+    table["propConfig"] = {"props.columns": {"binding": prop("view.custom.columns")}}
+    stand = Stand({"Home": view(table, label("Fine"), custom={"columns": columns})})
+    page = await stand.open()
+    assert "props.columns[0] (a): render 'view' is not known" in named(page, "Bad")["red"]
+    home = page.session.components[named(page, "Fine")["id"]].view
+    home.tree.write(("custom", "columns"), [{"field": "a"}])
+    await stand.settle(page.session)
+    assert named(page, "Bad")["red"] is None

@@ -40,6 +40,9 @@ def main():
             queries.run(order)
         elif order["do"] == "script":
             scripts.run(order)
+        elif order["do"] == "warm":
+            queries.run_beside(sources.connect)
+            scripts.run_beside(project.load_all)
         elif order["do"] == "message":
             running.message(order["name"], order["payload"])
     running.stop()

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from simulator.gateway.perspective.bindings import Reader
 from simulator.gateway.perspective.catalogue import COMPONENTS
 from simulator.gateway.perspective.compiled import Action
+from simulator.gateway.perspective.frames import shortened
 from simulator.gateway.perspective.holders import Holder
 from simulator.gateway.perspective.paths import parse_path
 from simulator.gateway.perspective.security import permits
@@ -25,6 +26,10 @@ WAITING_LIMIT: Final = 200
 """So many events of one page may wait for their turn."""
 
 
+SELECTION_LIMIT: Final = 1000
+_WHOLE: Final = ("currentTabIndex", "selection.selectedRow", "pager.activePage", "pager.activeOption")
+
+
 class Actions:
     """What the people at one page do."""
 
@@ -37,7 +42,7 @@ class Actions:
 
     def event(self, component: Component, category: Any, name: Any, event: Any) -> None:
         """A component's event; refused when the component has no such action or cannot be used."""
-        what = f"{category}.{name} of {component.place}"
+        what = f"{shortened(category)}.{shortened(name)} of {component.place}"
         actions = component.behaviour.events.get((str(category), str(name)))
         if actions is None or category not in ("component", "dom"):
             self._refuse(f"{what}: there is no such event")
@@ -52,16 +57,21 @@ class Actions:
             return
         self._waiting.append(self._run(component, actions, given))
         if not self._running:
-            self._running = True
-            self._page.session.engine.spawn(self._work(), f"events of page {self._page.id}")
+            self._begin()
+
+    def _begin(self) -> None:
+        self._running = True
+        self._page.session.engine.spawn(self._work(), f"events of page {self._page.id}")
 
     async def _work(self) -> None:
-        """One event after the other, as they came."""
+        """One event after the other, as they came. The failure of one is logged and not the others' end."""
         try:
             while self._waiting:
                 await self._waiting.popleft()
         finally:
             self._running = False
+            if self._waiting:
+                self._begin()
 
     def close(self) -> None:
         """What still waits is not run."""
@@ -70,12 +80,14 @@ class Actions:
 
     def set(self, component: Component, path: Any, value: Any) -> None:
         """What a person typed or chose; only the values of inputs."""
-        what = f"{path} of {component.place}"
+        what = f"{shortened(path)} of {component.place}"
         names = COMPONENTS[component.plan.type].inputs if component.plan.type in COMPONENTS else frozenset()
         if not isinstance(path, str) or not path.startswith("props.") or path[6:] not in names:
             self._refuse(f"{what}: is not set by a person")
             return
-        reason = component.usable() or _unfit(component, path[6:], value)
+        reason = (
+            component.usable() or component.guarded(parse_path(path)) or _unfit(component, path[6:], value)
+        )
         if reason is not None:
             self._refuse(f"{what}: {reason}")
             return
@@ -84,15 +96,16 @@ class Actions:
     def _refuse(self, what: str) -> None:
         _log.warning("refused from the browser, user %r: %s", self._page.session.user_name, what)
 
-    def system(self, holder: Holder, name: str) -> None:
-        """onStartup or onShutdown of a view or component."""
-        actions = holder.behaviour.events.get(("system", name))
+    def startup(self, holder: Holder) -> None:
+        """Run onStartup of a view or component."""
+        actions = holder.behaviour.events.get(("system", "onStartup"))
         if actions:
             work = self._run(holder, actions, {})
-            if name == "onShutdown":
-                self._page.session.preview.spawn(work, f"{name} of {holder.place}")
-            else:
-                self._page.session.engine.spawn(work, f"{name} of {holder.place}")
+            self._page.session.engine.spawn(work, f"onStartup of {holder.place}")
+
+    async def shutdown(self, holder: Holder) -> None:
+        """onShutdown of a view or component; it runs also when the session has ended."""
+        await self._run(holder, holder.behaviour.events.get(("system", "onShutdown"), ()), {})
 
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,12 +143,14 @@ class Actions:
                     view=config.get("view"),
                     url=config.get("url"),
                     params=config.get("params"),
+                    new_tab=config.get("newTab") is True,
                     place=holder.place,
                 )
             case "popup":
                 self.popup(str(config.get("type") or "open"), config, holder.place)
             case "dock":
-                self.dock(str(config.get("type") or "toggle"), str(config.get("id")))
+                params = config.get("viewParams", config.get("params"))
+                page.dock(str(config.get("type") or "toggle"), str(config.get("id")), params, holder.place)
             case "login":
                 self.login()
             case "logout":
@@ -157,26 +172,24 @@ class Actions:
         else:
             _log.error("%s: popup type %r is none of open, close, toggle", place, order)
 
-    def dock(self, order: str, dock_id: str) -> None:
-        """Open, close or toggle a dock."""
-        self._page.outbox.say({"t": "dock", "id": dock_id, "do": order})
-
     def login(self) -> None:
         """Send the browser to the login page, from which it returns to this one."""
         page = self._page
-        here = f"/data/perspective/client/{quote(page.session.preview.name)}{page.path}"
+        here = page.session.preview.address(page.path)
         page.outbox.say({"t": "goto", "url": f"/idp/login?return={quote(here)}"})
 
 
 def _unfit(component: Component, name: str, value: Any) -> str | None:
     """Why a person cannot have entered this value; None when they can."""
     kind = component.plan.type
-    if name == "text" and not isinstance(value, str):
+    if name in ("text", "filter.text") and not isinstance(value, str):
         return f"a text is wanted, found {type(value).__name__}"
     if name == "selected" and not isinstance(value, bool):
         return f"true or false is wanted, found {type(value).__name__}"
-    if name == "currentTabIndex" and (isinstance(value, bool) or not isinstance(value, int)):
+    if name in _WHOLE and (isinstance(value, bool) or not isinstance(value, int)):
         return f"a whole number is wanted, found {type(value).__name__}"
+    if name == "selection.data" and not (isinstance(value, list) and len(value) <= SELECTION_LIMIT):
+        return f"a list of at most {SELECTION_LIMIT} rows is wanted, found {type(value).__name__}"
     numeric = kind == "ia.input.numeric-entry-field" and value is not None
     if numeric and (isinstance(value, bool) or not isinstance(value, int | float)):
         return f"a number is wanted, found {type(value).__name__}"

@@ -19,6 +19,7 @@ from simulator.gateway.values import epoch_ms
 
 TRANSFORM: Final = "def transform(self, value, quality, timestamp)"
 _NOT_FOUND: Final = "Bad_NotFound"
+_LONGEST_S: Final = 86_400.0
 
 
 class Reader:
@@ -248,7 +249,7 @@ class Binding(Reader):
         rate = 0.0
         if "rate" in self.plan.expressions:
             found, quality = self._worth_of("rate")
-            rate = float(found) if isinstance(found, int | float) and quality.good else 0.0
+            rate = float(min(found, _LONGEST_S)) if isinstance(found, int | float) and quality.good else 0.0
         if self._query is None or self._joined != (parameters, rate):
             before = self._query
             self._query = self.holder.session.preview.poller.join(

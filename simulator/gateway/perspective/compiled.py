@@ -13,12 +13,17 @@ from typing import Any, Final
 from simulator.gateway.expressions import ExpressionError
 from simulator.gateway.named_query import NamedQuery
 from simulator.gateway.perspective.catalogue import (
+    ACCESS,
     ACTIONS,
     COMPONENTS,
     DIRECTIONS,
     DOM_EVENTS,
+    ORDERS,
     SCOPES,
+    SHOWN,
     SYSTEM_EVENTS,
+    is_one_of,
+    undrawn,
 )
 from simulator.gateway.perspective.compiled_bindings import (
     BindingCompiler,
@@ -62,6 +67,8 @@ class Behaviour:
     events: Mapping[tuple[str, str], tuple[Action, ...]] = field(default_factory=dict)
     methods: Mapping[str, Method] = field(default_factory=dict)
     handlers: tuple[Method, ...] = ()
+    access: Mapping[Path, str] = field(default_factory=dict)
+    """PRIVATE, PROTECTED or SYSTEM, of the properties that are not the browser's to write."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,7 +155,7 @@ class _Compiler:
         for path, config in an_object(document.get("propConfig"), "propConfig").items():
             direction = config.get("paramDirection") if isinstance(config, dict) else None
             if direction is not None and path.startswith("params."):
-                if direction not in DIRECTIONS:
+                if not is_one_of(direction, DIRECTIONS):
                     raise PlanError(f"{path}: paramDirection {direction!r} is unknown")
                 yield path.removeprefix("params."), direction
 
@@ -176,6 +183,11 @@ class _Compiler:
             scopes["meta"] = {"name": name, **scopes["meta"]}
             if not isinstance(kind, str) or kind not in COMPONENTS:
                 raise PlanError(f"component type {kind!r} is not known to the preview")
+            for key in scopes["props"]:
+                _check_property(kind, key)
+            problem = undrawn(kind, scopes["props"])
+            if problem is not None:
+                raise PlanError(problem)
             behaviour = self._behaviour(node, SCOPES, kind)
             nodes = a_list(node.get("children"), "children")
             if nodes and not COMPONENTS[kind].container:
@@ -199,7 +211,7 @@ class _Compiler:
     # ── behaviour ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _behaviour(self, node: Mapping[str, Any], scopes: tuple[str, ...], kind: str = "") -> Behaviour:
-        bindings, changes = [], {}
+        bindings, changes, access = [], {}, {}
         for text, config in an_object(node.get("propConfig"), "propConfig").items():
             try:
                 path = parse_path(text)
@@ -208,6 +220,14 @@ class _Compiler:
             config = an_object(config, f"propConfig.{text}")
             if path[0] not in scopes:
                 raise PlanError(f"propConfig.{text}: begins with none of {', '.join(scopes)}")
+            if kind and path[0] == "props" and len(path) > 1:
+                _check_property(kind, path[1])
+            guard = config.get("access", "PUBLIC")
+            deep = kind and guard == "PRIVATE" and path[0] in SHOWN and len(path) != 2
+            if not is_one_of(guard, ACCESS) or deep:
+                raise PlanError(f"propConfig.{text}: access {guard!r} is not known to the preview here")
+            if guard != "PUBLIC":
+                access[path] = guard
             if "binding" in config:
                 plan = self._bindings.binding(path, text, an_object(config["binding"], f"{text}.binding"))
                 if plan is not None:
@@ -223,6 +243,7 @@ class _Compiler:
             events=dict(self._events(node, kind)),
             methods={method.name: method for method in self._methods(scripts)},
             handlers=tuple(self._handlers(scripts)),
+            access=access,
         )
 
     def _methods(self, scripts: Mapping[str, Any]) -> Iterator[Method]:
@@ -271,13 +292,16 @@ class _Compiler:
 
     def _action(self, action: Mapping[str, Any], what: str) -> Action | None:
         kind = action.get("type")
-        if kind not in ACTIONS:
+        if not is_one_of(kind, ACTIONS):
             raise PlanError(f"{what}: action {kind!r} is not known to the preview")
         if action.get("enabled") is False:
             return None
         config = an_object(action.get("config"), f"{what}.config")
         if kind == "script":
             a_text(config.get("script"), f"{what}.config.script")
+        orders = ORDERS.get(str(kind))
+        if orders is not None and config.get("type", orders[0]) not in orders:
+            raise PlanError(f"{what}: {kind} {config['type']!r} is not known to the preview")
         _check_references(config if kind != "script" else {}, what)
         return Action(kind=str(kind), config=config, permissions=action.get("permissions"), event=what)
 
@@ -286,6 +310,12 @@ def _name(child: Any, number: int) -> str:
     meta = child.get("meta") if isinstance(child, dict) else None
     name = meta.get("name") if isinstance(meta, dict) else None
     return name if isinstance(name, str) and name else f"child[{number}]"
+
+
+def _check_property(kind: str, key: str | int) -> None:
+    """What the preview does not draw must not look as if it were drawn."""
+    if key not in COMPONENTS[kind].props:
+        raise PlanError(f"props.{key}: {kind} has no property {key!r} that the preview knows")
 
 
 def _check_references(value: Any, what: str) -> None:

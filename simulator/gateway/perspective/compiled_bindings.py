@@ -8,7 +8,7 @@ from typing import Any
 
 from simulator.gateway.expressions import Expression, ExpressionError, parse
 from simulator.gateway.named_query import NamedQuery
-from simulator.gateway.perspective.catalogue import BINDINGS, RETURN_FORMATS, TRANSFORMS
+from simulator.gateway.perspective.catalogue import BINDINGS, RETURN_FORMATS, TRANSFORMS, is_one_of
 from simulator.gateway.perspective.paths import Path, parse_reference
 
 
@@ -100,7 +100,7 @@ class BindingCompiler:
     def binding(self, target: Path, text: str, binding: Mapping[str, Any]) -> BindingPlan | None:
         """The plan; None when it is switched off. Raises ``PlanError``."""
         kind = binding.get("type")
-        if kind not in BINDINGS:
+        if not is_one_of(kind, BINDINGS):
             raise PlanError(f"{text}: binding type {kind!r} is not known to the preview")
         if binding.get("enabled") is False:
             return None
@@ -150,7 +150,7 @@ class BindingCompiler:
         path = a_text(config.get("queryPath"), f"{text}.queryPath")
         if path not in self._queries:
             raise PlanError(f"{text}: there is no named query {path!r}")
-        if config.get("returnFormat", "auto") not in RETURN_FORMATS:
+        if not is_one_of(config.get("returnFormat", "auto"), RETURN_FORMATS):
             raise PlanError(
                 f"{text}: returnFormat {config.get('returnFormat')!r} is not known to the preview"
             )
@@ -162,7 +162,7 @@ class BindingCompiler:
 
     def _transform(self, transform: Mapping[str, Any], what: str) -> Transform:
         kind = transform.get("type")
-        if kind not in TRANSFORMS:
+        if not is_one_of(kind, TRANSFORMS):
             raise PlanError(f"{what}: transform {kind!r} is not known to the preview")
         expressions: dict[str, Expression] = {}
         match kind:
@@ -191,7 +191,12 @@ class BindingCompiler:
             if ways == "expression":
                 yield f"input{number}", _parsed(mapping.get("input"), f"{what}.mappings[{number}].input")
             elif ways == "range":
-                an_object(mapping.get("input"), f"{what}.mappings[{number}].input")
+                wanted = an_object(mapping.get("input"), f"{what}.mappings[{number}].input")
+                for end in ("min", "max"):
+                    if not _is_number(wanted.get(end, 0)):
+                        raise PlanError(
+                            f"{what}.mappings[{number}].input.{end}: a number is wanted, found {wanted[end]!r}"
+                        )
             if outputs == "expression":
                 yield f"output{number}", _parsed(mapping.get("output"), f"{what}.mappings[{number}].output")
         if outputs == "expression" and isinstance(transform.get("fallback"), str):
@@ -204,3 +209,7 @@ def _reference(text: Any, what: str) -> None:
             raise PlanError(f"{what}: {text!r} is no property")
     except ExpressionError as error:
         raise PlanError(f"{what}: {error}") from error
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -12,6 +12,9 @@ _ROUNDS: Final = 25
 """Evaluated so often within one turn, a binding reads itself; it is stopped."""
 
 
+_SLOWEST_MS: Final = 86_400_000
+
+
 class Item(Protocol):
     """Something that is evaluated when what it depends on has changed."""
 
@@ -75,7 +78,7 @@ class Engine:
         """Wake the item at this rate from now on."""
         if rate_ms <= 0 or self._closed:
             return
-        rate_ms = max(rate_ms, 50)
+        rate_ms = min(max(rate_ms, 50), _SLOWEST_MS)
         self._clocks.setdefault(rate_ms, {})[item] = None
         if rate_ms not in self._timers:
             self._start(rate_ms)

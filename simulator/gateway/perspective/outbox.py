@@ -39,8 +39,8 @@ class Outbox:
         self._draw_page = draw_page
         self._whole = False
         self._children: dict[Drawn, None] = {}
-        self._dirty: dict[tuple[Drawn, str], None] = {}
-        self._messages: list[Callable[[], Frame | None]] = []
+        self._dirty: dict[Drawn, dict[str, None]] = {}
+        self._messages: list[tuple[Callable[[], Frame | None], bool]] = []
         self._wake = asyncio.Event()
 
     def page(self) -> None:
@@ -50,7 +50,7 @@ class Outbox:
 
     def changed(self, component: Drawn, key: str) -> None:
         """One property, or ``quality`` or ``red``, is another."""
-        self._dirty[component, key] = None
+        self._dirty.setdefault(component, {})[key] = None
         self._wake.set()
 
     def children(self, component: Drawn) -> None:
@@ -58,22 +58,30 @@ class Outbox:
         self._children[component] = None
         self._wake.set()
 
-    def say(self, frame: Frame | Callable[[], Frame | None]) -> None:
-        """A frame of its own, after everything before it; a function draws it when its turn comes."""
+    def forget(self, component: Drawn) -> None:
+        """The component is gone; nothing is told of it any more."""
+        self.known.discard(component.id)
+        self._dirty.pop(component, None)
+        self._children.pop(component, None)
+
+    def say(self, frame: Frame | Callable[[], Frame | None], *, on_page: bool = False) -> None:
+        """A frame of its own, after everything before it; a function draws it when its turn comes.
+
+        ``on_page``: what it tells a page frame shows too, so that one which comes instead replaces it.
+        """
         if len(self._messages) >= MESSAGE_LIMIT:
             del self._messages[0]
-        self._messages.append(frame if callable(frame) else lambda: frame)
+        self._messages.append((frame if callable(frame) else lambda: frame, on_page))
         self._wake.set()
 
-    async def take(self) -> list[Frame]:
-        """Wait for something to tell, then all of it."""
+    async def ready(self) -> None:
+        """Wait for something to tell."""
         await self._wake.wait()
         await asyncio.sleep(0)  # what the same turn of the loop still changes goes along
-        self._wake.clear()
-        return self.drain()
 
     def drain(self) -> list[Frame]:
         """All that is to be told now."""
+        self._wake.clear()
         messages, self._messages = self._messages, []
         children, self._children = self._children, {}
         dirty, self._dirty = self._dirty, {}
@@ -83,6 +91,7 @@ class Outbox:
             self.known.clear()
             frames.append(self._draw_page(self.known))
             children, dirty = {}, {}
+            messages = [(draw, on_page) for draw, on_page in messages if not on_page]
         before = set(self.known)
         for component in children:
             if component.alive and component.id in before:
@@ -90,13 +99,14 @@ class Outbox:
                 frames.append({"t": "children", "id": component.id, "nodes": nodes})
         entries = [
             {"id": component.id, **component.shown(key)}
-            for component, key in dirty
+            for component, keys in dirty.items()
+            for key in keys
             if component.alive and component.id in before
         ]
         if entries:
             frames.append({"t": "patch", "set": entries})
-        for message in messages:
-            frame = message()
+        for draw, _ in messages:
+            frame = draw()
             if frame is not None:
                 frames.append(frame)
         return frames

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from simulator.gateway.perspective.actions import Actions
 from simulator.gateway.perspective.compiled import Behaviour, red_view
+from simulator.gateway.perspective.frames import nested_deeper, shortened
 from simulator.gateway.perspective.holders import Holder
 from simulator.gateway.perspective.outbox import Frame, Outbox
 from simulator.gateway.perspective.paths import Path, Reference
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("gateway.perspective")
 LINGER_S: Final = 30.0
 """So long a page lives without its browser."""
+NESTING_LIMIT: Final = 30
+"""Nothing that a person enters is nested deeper."""
 _PATH_LIMIT: Final = 2000
 
 
@@ -77,7 +80,7 @@ class Page(Holder):
 
     def components(self) -> list[Component]:
         """Every component that is on it, also in docks and popups."""
-        return [one for one in self.session.components.values() if one.page is self]
+        return [one for one in self.session.components.values() if one.page is self and one.alive]
 
     # ── the browser ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -99,6 +102,14 @@ class Page(Holder):
         while self._attached == connection:
             await self._replaced.wait()
 
+    async def take(self, connection: int) -> list[Frame] | None:
+        """What this connection's browser is to be told; None when another has come in its place.
+
+        Two connections may wait at once: the one before may not know yet that its wire is cut.
+        """
+        await self.outbox.ready()
+        return self.outbox.drain() if self._attached == connection else None
+
     def detach(self, connection: int) -> None:
         """The browser has gone; the page waits a while for it."""
         if self._attached == connection:
@@ -112,15 +123,22 @@ class Page(Holder):
     def receive(self, message: dict[str, Any]) -> None:
         """A frame of the browser. What it asks for is checked; it is never believed."""
         if self.session.closed or not self.alive:
-            _log.warning("a frame of an ended session was refused: %s", message.get("t"))
+            _log.warning("a frame of an ended session was refused: %s", shortened(message.get("t")))
+            return
+        if nested_deeper(message, NESTING_LIMIT):
+            _log.warning("refused from the browser: a frame nested deeper than %d", NESTING_LIMIT)
             return
         self.session.touched()
         kind, component = message.get("t"), None
         if kind in ("event", "set"):
             number = message.get("id")
-            found = self.session.components.get(number) if isinstance(number, int) else None
-            if found is None or found.page is not self:
-                _log.warning("refused from the browser: %s of component %r, which is not there", kind, number)
+            found = self.session.components.get(number) if type(number) is int else None
+            if found is None or found.page is not self or not found.alive:
+                _log.warning(
+                    "refused from the browser: %s of component %s, which is not there",
+                    kind,
+                    shortened(number),
+                )
                 return
             component = found
         if component is not None and kind == "event":
@@ -130,35 +148,59 @@ class Page(Holder):
         elif kind == "nav":
             self.go(page=message.get("path"), place="address bar")
         elif kind == "popup-closed":
-            self._forget_popup(str(message.get("id")))
+            if not self._forget_popup(str(message.get("id"))):
+                what = shortened(message.get("id"))
+                _log.warning("refused from the browser: closing popup %s, which is not open", what)
         else:
-            _log.warning("refused from the browser: a frame of kind %r", kind)
+            _log.warning("refused from the browser: a frame of kind %s", shortened(kind))
 
     # ── navigation ────────────────────────────────────────────────────────────────────────────────────────
 
     def go(
-        self, *, page: Any = None, view: Any = None, url: Any = None, params: Any = None, place: str
+        self,
+        *,
+        page: Any = None,
+        view: Any = None,
+        url: Any = None,
+        params: Any = None,
+        new_tab: bool = False,
+        place: str,
     ) -> None:
         """Navigate to a page path, a view, or an address outside."""
+        if self._over(place):
+            return
         if isinstance(url, str) and url:
-            if urlsplit(url).scheme in ("", "http", "https"):
-                self.outbox.say({"t": "goto", "url": url})
+            if _is_web_address(url):
+                self.outbox.say({"t": "goto", "url": url, "newTab": new_tab})
             else:
-                _log.warning("%s: navigation to %r refused", place, url)
+                _log.warning("%s: navigation to %s refused", place, shortened(url))
+        elif isinstance(view, str) and view and new_tab:
+            _log.warning("%s: navigation to view %s in a new tab refused: a tab wants a page", place, view)
         elif isinstance(view, str) and view:
             given = params if isinstance(params, dict) else {}
             self._replace_view(self._view_of(view, given, place), view)
             self.outbox.page()
         elif isinstance(page, str) and 0 < len(page) <= _PATH_LIMIT:
             path = "/" + page.partition("?")[0].partition("#")[0].strip("/")
+            if new_tab:
+                self.outbox.say({"t": "goto", "url": self.session.preview.address(path), "newTab": True})
+                return
             self.outbox.say({"t": "nav", "path": path})
             self._show(path)
             self.outbox.page()
         else:
             _log.warning("%s: navigation to nowhere refused", place)
 
+    def _over(self, place: str) -> bool:
+        """Whether the page has ended; a script that was still at work changes nothing on it."""
+        if not self.alive:
+            _log.warning("%s: not done, the page has ended", place)
+        return not self.alive
+
     def reload(self) -> None:
         """Everything anew, docks too; for a refresh and for other rights."""
+        if self._over(self.place):
+            return
         for _, dock in self._docks:
             dock.close()
         self._docks = []
@@ -200,6 +242,22 @@ class Page(Holder):
         for view in open_before.values():
             view.close()
 
+    def dock(self, order: str, dock_id: str, params: Any, place: str) -> None:
+        """Open, close or toggle a dock, and hand parameters to its view."""
+        view = next((view for dock, view in self._docks if dock.id == dock_id), None)
+        if view is None or order not in ("open", "close", "toggle"):
+            known = ", ".join(dock.id for dock, _ in self._docks) or "none"
+            _log.error(
+                "%s: %s of dock %r: there are open, close, toggle; docks here: %s",
+                place,
+                order,
+                dock_id,
+                known,
+            )
+            return
+        view.give(params if isinstance(params, dict) else {})
+        self.outbox.say({"t": "dock", "id": dock_id, "do": order})
+
     def _started(self, dock: Dock) -> ViewInstance:
         view = self._view_of(dock.view_path, dock.view_params, f"dock {dock.id}")
         view.start()
@@ -224,11 +282,15 @@ class Page(Holder):
 
     def open_popup(self, popup_id: str, config: Mapping[str, Any], place: str) -> None:
         """Open a popup; one of the same id gives way."""
+        if self._over(place):
+            return
+        for name in ("resizable", "viewPortBound", "viewportBound", "position"):
+            if config.get(name):
+                self.session.preview.remark(f"{place}: popup {popup_id!r}: the preview ignores {name}")
         path = str(config.get("viewPath") or config.get("view") or "")
         params = config.get("viewParams", config.get("params"))
-        before = self.popups.pop(popup_id, None)
-        if before is not None:
-            before.view.close()
+        if popup_id in self.popups:
+            self.close_popup(popup_id)
         view = self._view_of(path, params if isinstance(params, dict) else {}, place)
         popup = Popup(
             popup_id,
@@ -239,20 +301,19 @@ class Page(Holder):
                 "draggable": config.get("draggable") is not False,
                 "showCloseIcon": config.get("showCloseIcon") is not False,
                 "overlayDismiss": config.get("overlayDismiss") is True,
-                "position": config.get("position"),
             },
         )
         self.popups[popup_id] = popup
         view.start()
         self.session.engine.settle()
-        self.outbox.say(lambda: self._drawn_popup(popup))
+        self.outbox.say(lambda: self._drawn_popup(popup), on_page=True)
 
     def close_popup(self, popup_id: str) -> None:
         """Close a popup; without an id the last one."""
         if not popup_id and self.popups:
             popup_id = next(reversed(self.popups))
         if self._forget_popup(popup_id):
-            self.outbox.say({"t": "popup", "do": "close", "id": popup_id})
+            self.outbox.say({"t": "popup", "do": "close", "id": popup_id}, on_page=True)
 
     def _forget_popup(self, popup_id: str) -> bool:
         popup = self.popups.pop(popup_id, None)
@@ -295,3 +356,10 @@ class Page(Holder):
         self.actions.close()
         super().close()
         self.session.page_closed(self)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("", "http", "https")
+    except ValueError:
+        return False

@@ -90,7 +90,8 @@ class Poller:
             shared.due.set()
         if not self._closed and (shared.task is None or shared.task.done()):
             shared.due.set()
-            shared.task = asyncio.get_running_loop().create_task(self._serve(key, shared))
+            shared.task = asyncio.get_running_loop().create_task(self._serve(shared), name=f"query {path}")
+            shared.task.add_done_callback(lambda task: _ended(task, shared))
         return shared
 
     def leave(self, shared: SharedQuery, watcher: Watcher) -> None:
@@ -107,7 +108,7 @@ class Poller:
         """Run the query now, out of its turn."""
         shared.due.set()
 
-    async def _serve(self, key: str, shared: SharedQuery) -> None:
+    async def _serve(self, shared: SharedQuery) -> None:
         loop = asyncio.get_running_loop()
         while shared.watchers and not self._closed:
             shared.due.clear()
@@ -145,3 +146,13 @@ class Poller:
         for shared in self._shared.values():
             if shared.task is not None:
                 shared.task.cancel()
+
+
+def _ended(task: asyncio.Task[None], shared: SharedQuery) -> None:
+    """A failure of our own is not the database's, but must not look like an old answer either."""
+    if task.cancelled() or (error := task.exception()) is None:
+        return
+    _log.error("%s failed", task.get_name(), exc_info=error)
+    shared.take(None, f"{type(error).__name__}: {error}")
+    for watcher in list(shared.watchers):
+        watcher.wake()

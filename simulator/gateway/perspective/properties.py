@@ -85,6 +85,8 @@ class PropertyTree:
 
         def end() -> None:
             watchers.pop(watcher, None)
+            if not watchers and self._watchers.get(path[:2]) is watchers:
+                del self._watchers[path[:2]]
 
         return end
 

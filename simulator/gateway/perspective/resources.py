@@ -174,6 +174,8 @@ def _docks(config: Any) -> Iterator[Dock]:
             if not isinstance(entry, dict):
                 _log.error("page-config/config.json: docks.%s[%d] is no object", side, number)
                 continue
+            if entry.get("resizable") is True:
+                _log.warning("page-config: docks.%s[%d]: the preview ignores resizable", side, number)
             size = entry.get("size", 200)
             params = entry.get("viewParams")
             yield Dock(

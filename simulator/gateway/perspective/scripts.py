@@ -10,8 +10,9 @@ from simulator.gateway.expressions import ExpressionError
 from simulator.gateway.perspective.holders import Holder, from_script, to_script
 from simulator.gateway.perspective.pages import Page
 from simulator.gateway.perspective.paths import parse_path
+from simulator.gateway.perspective.preview import Preview
 from simulator.gateway.perspective.security import has_levels
-from simulator.gateway.perspective.sessions import Preview, Session
+from simulator.gateway.perspective.sessions import Session
 from simulator.gateway.perspective.views import Component, ViewInstance
 from simulator.gateway.scripting import Refused
 
@@ -60,7 +61,8 @@ class ScriptAsks:
         elif handle.get("view") is not None:
             found = session.views.get(handle["view"])
         elif handle.get("page") is not None:
-            found = session.pages.get(handle["page"])
+            page = handle["page"]
+            found = session.pages.get(page) or session.departed.get(page)
         if found is None:
             raise Refused("the component, view or page of this script is not there any more")
         return found
@@ -161,13 +163,15 @@ class ScriptAsks:
                 }
                 page.actions.popup(op.removesuffix("Popup"), from_script(config), holder.place)
             case "openDock" | "closeDock" | "toggleDock":
-                page.actions.dock(op.removesuffix("Dock"), str(arguments["id"]))
+                given = from_script(arguments.get("params"))
+                page.dock(op.removesuffix("Dock"), str(arguments["id"]), given, holder.place)
             case "navigate":
                 page.go(
                     page=arguments.get("page"),
                     view=arguments.get("view"),
                     url=arguments.get("url"),
                     params=from_script(arguments.get("params")),
+                    new_tab=arguments.get("newTab") is True,
                     place=holder.place,
                 )
             case "refreshPage":
@@ -212,7 +216,7 @@ class ScriptAsks:
                     )
 
     def _hearers(self, holder: Holder, scope: str) -> list[Holder]:
-        components = list(holder.session.components.values())
+        components = [one for one in holder.session.components.values() if one.alive]
         if scope == "session":
             return list(components)
         if scope == "view":

@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
@@ -25,11 +26,14 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from simulator.gateway.perspective.sessions import Preview, Session
+from simulator.gateway.perspective.frames import shortened
+from simulator.gateway.perspective.preview import Preview
+from simulator.gateway.perspective.sessions import ENDED, Session
 
 CLIENT: Final = Path(__file__).parent / "client"
 COOKIE: Final = "perspective-session"
 _FRAME_LIMIT: Final = 1024 * 1024
+_FORM_LIMIT: Final = 16_384
 _HELLO_S: Final = 10.0
 _REFUSED: Final = 1008
 _log = logging.getLogger("gateway.perspective")
@@ -44,12 +48,15 @@ class PreviewServer:
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._refused_logins = 0
+        self.beat_s = 5.0
+        """How often a browser hears that the wire is alive; it gives up after a little more than two."""
 
     def open(self) -> str:
         """Bind 127.0.0.1; gives the address of the project's start page."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", self._port))
+        self._socket.listen(128)  # who comes before run() waits, instead of being refused
         self._port = self._socket.getsockname()[1]
         return f"http://127.0.0.1:{self._port}{self._home}"
 
@@ -136,9 +143,11 @@ class PreviewServer:
     async def _login(self, request: Request) -> Response:
         if not self._own_origin(request):
             return PlainTextResponse("a login comes from this server's own form only", status_code=403)
-        body = await request.body()
-        if len(body) > 16_384:
-            return PlainTextResponse("the form is too large", status_code=413)
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _FORM_LIMIT:
+                return PlainTextResponse("the form is too large", status_code=413)
         form = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
         name, password = form.get("name", [""])[0], form.get("password", [""])[0]
         target = self._return_path(form.get("return", [""])[0])
@@ -180,17 +189,24 @@ class PreviewServer:
                 return
         except (WebSocketDisconnect, TimeoutError, KeyError):
             return
+        if session.closed:  # while it said hello
+            await _say_closed(socket, ENDED)
+            return
         page = session.page_for(hello)
         number = page.attach()
         reading = asyncio.create_task(_read(socket, page.receive))
-        writing = asyncio.create_task(_write(socket, page.outbox.take))
+        writing = asyncio.create_task(_write(socket, partial(page.take, number)))
         replaced = asyncio.create_task(page.detached(number))
+        beating = asyncio.create_task(_beat(socket, self.beat_s))
+        tasks = (reading, writing, replaced, beating)
         try:
-            await asyncio.wait({reading, writing, replaced}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reading, writing, replaced):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reading, writing, replaced, return_exceptions=True)
+            for ended in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(ended, Exception):  # the browser comes again; the page is still there
+                    _log.error("the websocket of page %s failed", page.id, exc_info=ended)
             page.detach(number)
 
 
@@ -203,32 +219,43 @@ class _Server(uvicorn.Server):
 
 
 async def _read(socket: WebSocket, receive: Callable[[dict[str, Any]], None]) -> None:
-    try:
-        while True:
-            message = _message(await socket.receive_text())
-            if message is None:
-                _log.warning("a frame that is no JSON object was refused")
-                continue
+    while True:
+        try:
+            text = await socket.receive_text()
+        except KeyError:
+            _log.warning("a binary frame was refused")
+            continue
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: closed by our own side meanwhile
+            return
+        message = _message(text)
+        if message is None:
+            _log.warning("a frame that is no JSON object was refused: %s", shortened(text))
+        else:
             receive(message)
-    except (
-        WebSocketDisconnect,
-        KeyError,
-        RuntimeError,
-    ):  # KeyError: a binary frame; nothing of ours sends one
-        return
 
 
-async def _write(socket: WebSocket, take: Callable[[], Awaitable[list[dict[str, Any]]]]) -> None:
+async def _write(socket: WebSocket, take: Callable[[], Awaitable[list[dict[str, Any]] | None]]) -> None:
     """One frame after the other; while the browser is slow the outbox gathers, it does not grow."""
-    try:
-        while True:
-            for frame in await take():
-                await socket.send_text(json.dumps(frame, separators=(",", ":")))
+    while (frames := await take()) is not None:
+        for frame in frames:
+            text = json.dumps(frame, separators=(",", ":"), default=str)
+            try:
+                await socket.send_text(text)
                 if frame["t"] == "closed":
                     await socket.close()
                     return
-    except (WebSocketDisconnect, RuntimeError):
-        return
+            except (WebSocketDisconnect, RuntimeError):
+                return
+
+
+async def _beat(socket: WebSocket, period_s: float) -> None:
+    """A sign of life: to a browser whose wire hangs, an old page would look like a calm plant."""
+    while True:
+        await asyncio.sleep(period_s)
+        try:
+            await socket.send_text('{"t":"beat"}')
+        except (WebSocketDisconnect, RuntimeError):
+            return
 
 
 async def _say_closed(socket: WebSocket, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Perspective sessions: one for each browser, with its user, its pages and its properties; and all of them."""
+"""A Perspective session: one for each browser, with its user, its pages and its properties."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from simulator.gateway.perspective.compiled import Behaviour, ViewPlan, compile_view
+from simulator.gateway.perspective.compiled import Behaviour
 from simulator.gateway.perspective.engine import Engine
 from simulator.gateway.perspective.holders import Holder
 from simulator.gateway.perspective.pages import Page
 from simulator.gateway.perspective.paths import Path, Reference
-from simulator.gateway.perspective.polling import Poller
-from simulator.gateway.perspective.resources import Handler, read_resources
-from simulator.gateway.perspective.security import DEMO_USERS, User, Users, auth_of, levels_of, permits
-from simulator.gateway.perspective.tag_watch import TagWatch
+from simulator.gateway.perspective.resources import Handler
+from simulator.gateway.perspective.security import User, auth_of, levels_of, permits
 from simulator.gateway.perspective.views import Component, ViewInstance
-from simulator.gateway.project import Project
 from simulator.gateway.scripting import QueryAnswer, ScriptAnswer, ScriptDied
-from simulator.gateway.tags import TagError, TagStore
+from simulator.gateway.tags import TagError
 from simulator.gateway.values import epoch_ms
+
+if TYPE_CHECKING:
+    from simulator.gateway.perspective.preview import Preview
 
 _log = logging.getLogger("gateway.perspective")
 LINGER_S: Final = 60.0
 """So long a session lives without a page."""
-SESSION_LIMIT: Final = 500
 PAGE_LIMIT: Final = 50
 ENDED: Final = "Your session has ended. Load the page to start a new one."
 
@@ -71,6 +70,10 @@ class Session(Holder):
         self.levels = levels_of(None)
         self.began_utc = self.touched_utc = datetime.now(UTC)
         self._ids = itertools.count(1)
+        self.departed: dict[str, Page] = {}
+        """Closed pages whose onShutdown scripts are still at work; scripts may read them."""
+        self._farewells = 0
+        self._all_left = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._zone: tzinfo = UTC
         declared = preview.resources.session
@@ -157,11 +160,14 @@ class Session(Holder):
             self._timer.cancel()
             self._timer = None
         if len(self.pages) >= PAGE_LIMIT:
-            next(iter(self.pages.values())).close()
+            oldest = next(iter(self.pages.values()))
+            oldest.outbox.say(
+                {"t": "closed", "why": f"More than {PAGE_LIMIT} pages are open; this was the oldest."}
+            )
+            oldest.close()
         first = not self.pages and self.preview.is_new(self)
         if hello is not None:
-            device = {"width": hello.get("width"), "height": hello.get("height"), "timezone": hello.get("tz")}
-            self.tree.write(("props", "device"), device, origin="Browser")
+            self.tree.write(("props", "device"), _device(hello), origin="Browser")
         page_id = secrets.token_hex(8)
         page = Page(self, page_id, "/" + path.partition("?")[0].strip("/"))
         self.pages[page_id] = page
@@ -173,6 +179,8 @@ class Session(Holder):
     def page_closed(self, page: Page) -> None:
         """The page is over; the session after a while, if it was the last."""
         self.pages.pop(page.id, None)
+        if self._farewells:
+            self.departed[page.id] = page
         if not self.pages:
             self._linger()
 
@@ -276,6 +284,21 @@ class Session(Holder):
         if not quality.good:
             _log.error("%s: %s was not written: %s", place, path, quality)
 
+    def farewell(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run the onShutdown scripts of a view; the session waits for them before it goes."""
+        self._farewells += 1
+        self._all_left.clear()
+        self.preview.spawn(self._farewell(work), name)
+
+    async def _farewell(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._farewells -= 1
+            if not self._farewells:
+                self.departed.clear()
+                self._all_left.set()
+
     # ── end ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def end(self, why: str) -> None:
@@ -297,6 +320,8 @@ class Session(Holder):
         """The shutdown script may still ask who it was; then nothing is left."""
         handler = self.preview.resources.events.get("shutdown")
         try:
+            if self._farewells:
+                await self._all_left.wait()
             if handler is not None and self.preview.was_started(self):
                 await self._handle(self, "shutdown", handler, {})
         finally:
@@ -318,6 +343,16 @@ class Session(Holder):
         }
 
 
+def _device(hello: Mapping[str, Any]) -> dict[str, Any]:
+    """What the browser says of itself, as far as it can be so."""
+    width, height, zone = hello.get("width"), hello.get("height"), hello.get("tz")
+    return {
+        "width": width if type(width) is int else None,
+        "height": height if type(height) is int else None,
+        "timezone": zone[:100] if isinstance(zone, str) else None,
+    }
+
+
 def _session_scopes(declared: Mapping[str, Any], session_id: str) -> dict[str, Any]:
     props, custom = declared.get("props"), declared.get("custom")
     own = {
@@ -337,114 +372,3 @@ def _session_scopes(declared: Mapping[str, Any], session_id: str) -> dict[str, A
         },
         "custom": custom if isinstance(custom, dict) else {},
     }
-
-
-class Preview:
-    """All sessions of the project, and what they share."""
-
-    def __init__(
-        self, project: Project, store: TagStore, scripts: Scripts, *, users: Iterable[User] = DEMO_USERS
-    ) -> None:
-        self.name = project.name
-        self.resources = read_resources(project.perspective)
-        self.users = Users(users)
-        self.scripts = scripts
-        self.tags = TagWatch(store)
-        self.poller = Poller(scripts)
-        self.sessions: dict[str, Session] = {}
-        self._queries = project.queries
-        self._plans: dict[str, ViewPlan] = {}
-        self._by_cookie: dict[str, Session] = {}
-        self._started: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def view_plan(self, path: str) -> ViewPlan | None:
-        """The view's plan, made at its first use; None when there is no such view."""
-        plan = self._plans.get(path)
-        if plan is None and path in self.resources.views:
-            plan = compile_view(path, self.resources.views[path], self._queries)
-            self._plans[path] = plan
-        return plan
-
-    # ── sessions ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def session(self, cookie: str | None) -> Session | None:
-        """The session of a cookie, while it lives."""
-        return self._by_cookie.get(cookie or "")
-
-    def open_session(self) -> Session:
-        """A new session, of nobody yet. When there are too many, the one idle longest gives way."""
-        if len(self.sessions) >= SESSION_LIMIT:
-            min(
-                self._living() or self.sessions.values(), key=lambda one: (bool(one.pages), one.touched_utc)
-            ).end(ENDED)
-        session = Session(self, secrets.token_hex(16))
-        self.sessions[session.id] = session
-        self._by_cookie[session.cookie] = session
-        return session
-
-    def is_new(self, session: Session) -> bool:
-        """Whether this is the session's first page."""
-        new = session.id not in self._started
-        self._started.add(session.id)
-        return new
-
-    def new_cookie(self, session: Session) -> None:
-        """The old cookie is worth nothing any more."""
-        self._by_cookie.pop(session.cookie, None)
-        session.cookie = secrets.token_urlsafe(32)
-        self._by_cookie[session.cookie] = session
-
-    def session_closed(self, session: Session) -> None:
-        """The session is over."""
-        self.sessions.pop(session.id, None)
-        self._started.discard(session.id)
-
-    def was_started(self, session: Session) -> bool:
-        """Whether the session ever had a page."""
-        return session.id in self._started
-
-    def forget_cookie(self, session: Session) -> None:
-        """The cookie opens nothing any more."""
-        self._by_cookie.pop(session.cookie, None)
-
-    def expire(self, name: str) -> int:
-        """End the sessions of this user; how many."""
-        found = [session for session in self._living() if session.user_name == name]
-        for session in found:
-            session.end("Your session has expired. Log in again.")
-        return len(found)
-
-    def _living(self) -> list[Session]:
-        return [session for session in self.sessions.values() if not session.closed]
-
-    def told(self) -> list[dict[str, Any]]:
-        """Every session in a few words."""
-        return [session.info for session in self._living()]
-
-    def deliver(self, name: str, payload: Any) -> None:
-        """Hand a message to every session's handler."""
-        for session in self._living():
-            session.deliver(name, payload)
-
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Run something that outlives the session it belongs to."""
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("%s failed", task.get_name(), exc_info=error)
-
-    async def close(self) -> None:
-        """End all sessions; their shutdown scripts have a moment."""
-        for session in self._living():
-            session.end("The gateway is shutting down.")
-        self.poller.close()
-        self.tags.close()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=2.0)
-        for task in list(self._tasks):
-            task.cancel()

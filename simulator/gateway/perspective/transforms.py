@@ -52,7 +52,7 @@ def _meets(step: Transform, number: int, wanted: Any, value: Any, evaluate: Eval
         case "range":
             if isinstance(value, bool) or not isinstance(value, int | float):
                 return False
-            low, high = wanted.get("min"), wanted.get("max")
+            low, high = (wanted or {}).get("min"), (wanted or {}).get("max")
             return (low is None or low <= value) and (high is None or value <= high)
         case "expression":
             expected, quality = evaluate(step.expressions[f"input{number}"])

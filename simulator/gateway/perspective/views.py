@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from simulator.gateway.expressions import rank
-from simulator.gateway.perspective.compiled import ComponentPlan, ViewPlan, red_view
+from simulator.gateway.perspective.catalogue import SHOWN, undrawn
+from simulator.gateway.perspective.compiled import ComponentPlan, ViewPlan
 from simulator.gateway.perspective.holders import Holder, to_client
 from simulator.gateway.perspective.paths import Path, Reference
 from simulator.gateway.perspective.security import permits
 from simulator.gateway.qualities import GOOD
 
 if TYPE_CHECKING:
+    from simulator.gateway.perspective.hosts import Host
     from simulator.gateway.perspective.pages import Page
-
-_DEPTH_LIMIT: Final = 12
-_SHOWN: Final = ("props", "position", "meta")
-_OWN_OF_INSTANCE: Final = ("instancePosition", "instanceStyle")
 
 
 class Component(Holder):
@@ -31,6 +29,7 @@ class Component(Holder):
         self.id = view.session.enter(self)
         self.red = plan.red
         self._overlay: str | None = None
+        self._undrawn = False
         self._opted_out = {one.target for one in plan.behaviour.bindings if one.overlay_opt_out}
         self.children = [make_component(view, child, self) for child in plan.children]
 
@@ -63,12 +62,11 @@ class Component(Holder):
     def startup(self) -> None:
         """Run the onStartup events."""
         for component in self.all():
-            component.page.actions.system(component, "onStartup")
+            component.page.actions.startup(component)
 
     def close(self) -> None:
         super().close()
-        self.session.leave(self.id)
-        self.page.outbox.known.discard(self.id)
+        self.page.outbox.forget(self)
         for child in self.children:
             child.close()
 
@@ -126,11 +124,16 @@ class Component(Holder):
 
     def written(self, path: Path, origin: str) -> None:
         scope = path[0]
-        if scope in _SHOWN:
+        if scope in SHOWN:
             keys = [path[1]] if len(path) > 1 else list(self.tree.scopes[scope] or ())
             for key in keys:
-                if key not in self.unsent:
+                if self._sent(scope, key):
                     self.page.outbox.changed(self, f"{scope}.{key}")
+        if scope == "props" and self.plan.red is None:
+            problem = undrawn(self.plan.type, self.tree.scopes["props"])
+            if problem is not None or self._undrawn:
+                self.turn_red(f"{self.place}: {problem}" if problem else None)
+            self._undrawn = problem is not None
         overlay = self.overlay()
         if overlay != self._overlay:
             self._overlay = overlay
@@ -139,11 +142,22 @@ class Component(Holder):
     unsent: frozenset[str | int] = frozenset()
     """Properties that the browser has no use for."""
 
+    def _sent(self, scope: str | int, key: str | int) -> bool:
+        return key not in self.unsent and self.behaviour.access.get((scope, key)) != "PRIVATE"
+
+    def guarded(self, path: Path) -> str | None:
+        """Why the browser may not write the property; None when it may."""
+        for length in range(1, len(path) + 1):
+            access = self.behaviour.access.get(path[:length])
+            if access is not None:
+                return f"the property's access is {access}"
+        return None
+
     def overlay(self) -> str | None:
         """The worst quality among the bound properties that are shown, for the overlay."""
         worst = GOOD
         for path, quality in self.tree.qualities.items():
-            if path[0] in _SHOWN and path not in self._opted_out and rank(quality) > rank(worst):
+            if path[0] in SHOWN and path not in self._opted_out and rank(quality) > rank(worst):
                 worst = quality
         return None if worst.good else str(worst)
 
@@ -164,12 +178,12 @@ class Component(Holder):
         known.add(self.id)
         parent = self.parent or self.view.host
         node: dict[str, Any] = {"id": self.id, "type": self.plan.type, "name": self.name}
-        for scope in _SHOWN:
+        for scope in SHOWN:
             values = self.tree.scopes.get(scope)
             node[scope] = {
                 key: to_client(value)
                 for key, value in (values.items() if isinstance(values, dict) else ())
-                if key not in self.unsent
+                if self._sent(scope, key)
             }
         node["parent_kind"] = parent.plan.type.rpartition(".")[2] if parent else None
         node["quality"] = self.overlay()
@@ -197,153 +211,10 @@ class Component(Holder):
         return self._drawn_below(known)
 
 
-class Host(Component):
-    """A component that shows instances of other views; it is evaluated when what it shows is another."""
-
-    unsent = frozenset({"params", "instances"})
-
-    def __init__(self, view: ViewInstance, plan: ComponentPlan, parent: Component | None) -> None:
-        super().__init__(view, plan, parent)
-        self.inner: list[ViewInstance] = []
-
-    def start(self) -> None:
-        super().start()
-        self.session.engine.wake(self)
-
-    def close(self) -> None:
-        super().close()
-        self.session.engine.forget(self)
-        self._drop(0)
-
-    def written(self, path: Path, origin: str) -> None:
-        super().written(path, origin)
-        if path[0] == "props" and origin != "Output":
-            self.session.engine.wake(self)
-
-    def stop_cycle(self) -> None:
-        """Its views change what it shows of them, over and over."""
-        self.turn_red(f"{self.place}: the parameters of its views never come to rest")
-
-    def wanted(self) -> list[Any]:
-        """The parameters of each instance that should be there; what is no object is an error of its own."""
-        raise NotImplementedError
-
-    def evaluate(self) -> None:
-        """Make the instances what they should be, reusing what is there."""
-        if not self.alive or self.plan.red is not None:
-            return
-        path, wanted = self.tree.get(("props", "path")), self.wanted()
-        wrong = [type(one).__name__ for one in wanted if not isinstance(one, dict)]
-        if wrong:
-            self.turn_red(f"{self.place}: parameters of a view are an object, found {wrong[0]}")
-            return
-        if not isinstance(path, str) or not path:
-            wanted = []
-        self.turn_red(None)
-        before = list(self.inner)
-        if self.inner and self.inner[0].plan.path != path:
-            self._drop(0)
-        self._drop(len(wanted))
-        for number, given in enumerate(wanted):
-            given = {key: value for key, value in given.items() if key not in _OWN_OF_INSTANCE}
-            if number < len(self.inner):
-                self.inner[number].give(given)
-            else:
-                self._add(str(path), given)
-        if before != self.inner or self.instances_differ():
-            self.page.outbox.children(self)
-
-    def instances_differ(self) -> bool:
-        """Whether position or style of an instance are to be told anew."""
-        return False
-
-    def _add(self, path: str, given: dict[str, Any]) -> None:
-        depth = 0
-        host: Component | None = self
-        while host is not None:
-            depth += 1
-            host = host.view.host
-        plan = self.session.preview.view_plan(path)
-        if plan is None:
-            plan = red_view(path, f"{self.place}: there is no view {path!r}")
-        elif depth > _DEPTH_LIMIT:
-            plan = red_view(path, f"{self.place}: views embed each other deeper than {_DEPTH_LIMIT}")
-        view = ViewInstance(self.page, plan, given, self)
-        self.inner.append(view)
-        view.start()
-
-    def _drop(self, keep: int) -> None:
-        for view in self.inner[keep:]:
-            view.close()
-        del self.inner[keep:]
-
-    def _drawn_below(self, known: set[int]) -> list[dict[str, Any]]:
-        return [view.root.drawn(known) for view in self.inner]
-
-    def drawn_children(self, known: set[int]) -> list[dict[str, Any]]:
-        return [
-            {"id": view.root.id, "keep": True} if view.root.id in known else view.root.drawn(known)
-            for view in self.inner
-        ]
-
-
-class Embedded(Host):
-    """``ia.display.view``."""
-
-    def wanted(self) -> list[Any]:
-        params = self.tree.get(("props", "params"))
-        return [{} if params is None else params]
-
-    def told(self, view: ViewInstance, name: str, value: Any) -> None:
-        """The view changed an output parameter."""
-        self.tree.write(("props", "params", name), value, origin="Output")
-
-
-class Repeater(Host):
-    """``ia.display.flex-repeater``."""
-
-    _told: list[Any] | None = None
-
-    def wanted(self) -> list[Any]:
-        instances = self.tree.get(("props", "instances"))
-        if instances is None:
-            return []
-        return instances if isinstance(instances, list) else [instances]
-
-    def _own(self) -> list[dict[str, Any]]:
-        return [
-            {"style": one.get("instanceStyle") or {}, "position": one.get("instancePosition") or {}}
-            for one in self.wanted()
-            if isinstance(one, dict)
-        ]
-
-    def instances_differ(self) -> bool:
-        own = self._own()
-        told, self._told = self._told, own
-        return told is not None and told != own
-
-    def _with_own(self, nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        own = self._own()
-        return [
-            {**node, "instance": own[number] if number < len(own) else {}}
-            for number, node in enumerate(nodes)
-        ]
-
-    def _drawn_below(self, known: set[int]) -> list[dict[str, Any]]:
-        return self._with_own(super()._drawn_below(known))
-
-    def drawn_children(self, known: set[int]) -> list[dict[str, Any]]:
-        return self._with_own(super().drawn_children(known))
-
-    def told(self, view: ViewInstance, name: str, value: Any) -> None:
-        """The view changed an output parameter."""
-        if view in self.inner:
-            place = ("props", "instances", self.inner.index(view), name)
-            self.tree.write(place, value, origin="Output")
-
-
 def make_component(view: ViewInstance, plan: ComponentPlan, parent: Component | None) -> Component:
     """The component of a plan."""
+    from simulator.gateway.perspective.hosts import Embedded, Repeater
+
     match plan.type:
         case "ia.display.view":
             return Embedded(view, plan, parent)
@@ -379,18 +250,33 @@ class ViewInstance(Holder):
         """Let it live: bindings first, then the startup events."""
         self.start_bindings()
         self.root.start()
-        self.page.actions.system(self, "onStartup")
+        self.page.actions.startup(self)
         self.root.startup()
 
     def close(self) -> None:
         if not self.alive:
             return
-        for component in self.root.all():
-            self.page.actions.system(component, "onShutdown")
-        self.page.actions.system(self, "onShutdown")
+        holders: list[Holder] = [*self.root.all(), self]
+        leaving = [one for one in holders if one.behaviour.events.get(("system", "onShutdown"))]
         super().close()
         self.root.close()
+        if leaving:
+            self.session.farewell(self._say_farewell(leaving), f"onShutdown of {self.place}")
+        else:
+            self._leave()
+
+    async def _say_farewell(self, holders: list[Holder]) -> None:
+        """The scripts still read what they belong to; only then it is gone."""
+        try:
+            for holder in holders:
+                await self.page.actions.shutdown(holder)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         self.session.views.pop(self.id, None)
+        for component in self.root.all():
+            self.session.leave(component.id)
 
     def give(self, given: Mapping[str, Any]) -> None:
         """Other input parameters from outside."""
@@ -399,16 +285,18 @@ class ViewInstance(Holder):
     def _receive(self, given: Mapping[str, Any]) -> None:
         for name, value in given.items():
             declared = self.tree.exists(("params", name)) or name in self.plan.directions
-            if declared and self.plan.directions.get(name, "input") != "output":
+            if not declared and self.plan.root.red is None:
+                giver = self.host.place if self.host else self.place
+                self.session.preview.remark(
+                    f"{giver}: view {self.plan.path!r} has no parameter {name!r}; it is ignored"
+                )
+            elif declared and self.plan.directions.get(name, "input") != "output":
                 self.tree.write(("params", name), value, origin="Parent")
 
     def written(self, path: Path, origin: str) -> None:
         if path[0] == "params" and len(path) > 1 and origin != "Parent":
             name = str(path[1])
-            if isinstance(self.host, Embedded | Repeater) and self.plan.directions.get(name) in (
-                "output",
-                "inout",
-            ):
+            if self.host is not None and self.plan.directions.get(name) in ("output", "inout"):
                 self.host.told(self, name, self.tree.get(("params", name)))
 
     def resolve(self, reference: Reference) -> tuple[Holder, Path] | None:
@@ -435,5 +323,9 @@ def _forbidden(plan: ViewPlan) -> ViewPlan:
         scopes={"props": {"text": text}, "custom": {}, "position": {}, "meta": {"name": "root"}},
     )
     return ViewPlan(
-        path=plan.path, file=plan.file, root=root, scopes={"params": {}, "custom": {}, "props": {}}
+        path=plan.path,
+        file=plan.file,
+        root=root,
+        scopes={"params": plan.scopes["params"], "custom": {}, "props": {}},
+        directions=plan.directions,
     )

@@ -119,6 +119,14 @@ class Sources(object):
         for source in self._sources.values():
             source.set_up(up)
 
+    def connect(self):
+        """A connection for each, as a gateway has that shows whether its databases are there."""
+        for source in self._sources.values():
+            try:
+                source.give_back(source.borrow())
+            except SQLException:
+                pass  # whoever needs it hears of it
+
     def source(self, name):
         if name not in self._sources:
             raise JavaException('Datasource "%s" does not exist in this Gateway.' % name)

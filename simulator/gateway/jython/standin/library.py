@@ -1,11 +1,11 @@
 # mypy: ignore-errors
 """The project's script library: ``package.module.function``, by name without import, and importable too."""
 
+import imp
 import sys
 import types
 
 from java.lang import Throwable
-from java.util.concurrent.locks import ReentrantLock
 
 SCRIPT = "ignition/script-python/%s/code.py"
 
@@ -30,6 +30,17 @@ class _Package(types.ModuleType):
         raise AttributeError("'%s' has no script or folder '%s'" % (self.__name__, name))
 
 
+class _Module(types.ModuleType):
+    """A script of the library. One whose body failed is run again for whoever names something of it."""
+
+    def __getattr__(self, name):
+        if not name.startswith("__"):
+            again = self.__library__.load(self.__name__)
+            if again is not self:
+                return getattr(again, name)
+        raise AttributeError("'module' object has no attribute '%s'" % name)
+
+
 class Library(object):
     """Finds, compiles and runs the project's modules, each once."""
 
@@ -41,7 +52,6 @@ class Library(object):
         self._compiled = {}
         self._loaded = {}
         self._names = {}
-        self._lock = ReentrantLock()
         self._folders = set()
         for name in self._sources:
             parts = name.split(".")
@@ -52,7 +62,10 @@ class Library(object):
         """What every script sees without importing it."""
         for name in {path.split(".")[0] for path in list(self._sources) + list(self._folders)}:
             if name not in self._names:
-                self._names[name] = self.load(name)
+                try:
+                    self._names[name] = self.load(name)
+                except (Exception, Throwable):
+                    self._names[name] = self._module(name)  # what failed is told to who names it
         return self._names
 
     def add(self, name, value):
@@ -79,7 +92,7 @@ class Library(object):
 
     def load(self, name):
         """The module or folder with this dotted name; ``None`` if there is none."""
-        self._lock.lock()
+        imp.acquire_lock()  # the one that import takes too: with two, each could wait for the other
         try:
             if name in self._loaded:
                 return self._loaded[name]
@@ -92,22 +105,41 @@ class Library(object):
                 return package
             if name not in self._sources:
                 return None
-            module = types.ModuleType(name)
-            module.__loader__ = self
+            module = self._module(name)
             # known before it has run, so that two modules may name each other inside their functions
             self._loaded[name] = sys.modules[name] = module
             try:
                 module.__dict__.update((key, value) for key, value in self.names().items() if key != name)
                 _execute(self._compiled[SCRIPT % name.replace(".", "/")], module.__dict__)
             except BaseException:
-                del self._loaded[name], sys.modules[name]
+                self._forget(module)
                 raise
             except Throwable:
-                del self._loaded[name], sys.modules[name]
+                self._forget(module)
                 raise
             return module
         finally:
-            self._lock.unlock()
+            imp.release_lock()
+
+    def _module(self, name):
+        module = _Module(name)
+        module.__library__ = self
+        module.__loader__ = self
+        return module
+
+    def _forget(self, module):
+        """Who already holds the module is not to meet half of it."""
+        del self._loaded[module.__name__], sys.modules[module.__name__]
+        for name in [name for name in module.__dict__ if not name.startswith("__")]:
+            del module.__dict__[name]
+
+    def load_all(self):
+        """So that the first page does not wait for it. What fails is told where a script names it."""
+        for name in sorted(self._sources):
+            try:
+                self.load(name)
+            except (Exception, Throwable):
+                pass
 
     # an importer of PEP 302, so that `import package.module` works too
 

@@ -26,6 +26,9 @@ class Scripts(object):
     def run(self, order):
         self._workers.submit(lambda: self._run(order))
 
+    def run_beside(self, work):
+        self._workers.submit(work)
+
     def _run(self, order):
         value = error = None
         started = System.nanoTime()
@@ -82,6 +85,9 @@ class Queries(object):
 
     def run(self, order):
         self._workers.submit(lambda: self._run(order))
+
+    def run_beside(self, work):
+        self._workers.submit(work)
 
     def _run(self, order):
         path = order["path"]

@@ -2,6 +2,8 @@
 
 const FIRST_DELAY_MS = 200;
 const LONGEST_DELAY_MS = 2000;
+/** The gateway says something every 5 s; a wire that is silent for longer hangs, and what is shown may be old. */
+const SILENCE_MS = 12000;
 
 export class Connection {
   /** @param {{url: string, hello: () => object, frame: (object) => void, lost: () => void}} options */
@@ -10,6 +12,7 @@ export class Connection {
     this.delayMs = FIRST_DELAY_MS;
     this.socket = null;
     this.timer = 0;
+    this.silence = 0;
     this.ended = false;
     addEventListener("online", () => this.retryNow());
   }
@@ -17,23 +20,36 @@ export class Connection {
   open() {
     const socket = new WebSocket(this.options.url);
     this.socket = socket;
+    this.listen(socket);
     socket.onopen = () => socket.send(JSON.stringify(this.options.hello()));
     socket.onmessage = (message) => {
       if (socket !== this.socket) return;
+      this.listen(socket);
       this.delayMs = FIRST_DELAY_MS;
       this.options.frame(JSON.parse(message.data));
     };
     // An error is always followed by a close, so one place suffices.
-    socket.onclose = () => {
-      if (socket !== this.socket || this.ended) return;
-      this.options.lost();
-      this.timer = setTimeout(() => this.open(), this.delayMs);
-      this.delayMs = Math.min(this.delayMs * 2, LONGEST_DELAY_MS);
-    };
+    socket.onclose = () => this.lose(socket);
+  }
+
+  /** Wait for the next sign of life. A socket that hangs would take a minute to close, so it is left behind. */
+  listen(socket) {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.lose(socket), SILENCE_MS);
+  }
+
+  lose(socket) {
+    if (socket !== this.socket || this.ended) return;
+    clearTimeout(this.silence);
+    this.socket = null;
+    socket.close();
+    this.options.lost();
+    this.timer = setTimeout(() => this.open(), this.delayMs);
+    this.delayMs = Math.min(this.delayMs * 2, LONGEST_DELAY_MS);
   }
 
   retryNow() {
-    if (this.ended || !this.socket || this.socket.readyState !== WebSocket.CLOSED) return;
+    if (this.ended || this.socket) return;
     clearTimeout(this.timer);
     this.open();
   }
@@ -50,6 +66,7 @@ export class Connection {
   end() {
     this.ended = true;
     clearTimeout(this.timer);
+    clearTimeout(this.silence);
     this.socket?.close();
   }
 }

@@ -52,7 +52,7 @@ const FRAMES = {
   dock: moveDock,
   download: ({ name, data, type }) => download(name, data, type),
   theme: ({ name }) => theme(name),
-  goto: ({ url }) => follow(url),
+  goto: ({ url, newTab }) => follow(url, newTab),
   closed: ({ why }) => closed(why),
   print: ({ text }) => console.info(text),
 };
@@ -136,9 +136,11 @@ function download(name, data, type) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-function follow(url) {
+function follow(url, newTab) {
   const target = new URL(url, location.href);
-  if (target.protocol === "http:" || target.protocol === "https:") location.assign(target.href);
+  if (target.protocol !== "http:" && target.protocol !== "https:") return;
+  if (newTab) open(target.href, "_blank", "noopener");
+  else location.assign(target.href);
 }
 
 // ── connection lost and found, session closed ─────────────────────────────────────────────────────────────

@@ -56,6 +56,8 @@ export class Popups {
     entry.component = this.tree.build(popup.node);
     const size = popup.node.defaultSize;
     if (size?.width) entry.dialog.style.width = `${size.width}px`;
+    // As tall as the view was designed, more when its content needs it, never more than the window shows.
+    if (size?.height) entry.body.style.minHeight = `min(${size.height}px, 85vh - 60px)`;
     entry.body.append(entry.component.root);
   }
 
