@@ -43,12 +43,14 @@ class _Feed:
 
     async def poll(self, url: str, interval_s: float) -> None:
         """Ask for ever, at that rate."""
-        statement = queries.load().recommendations.list_open_recommendations.statement
+        statement = queries.load().recommendations.page_of_open.statement
         loop = asyncio.get_running_loop()
         async with await connect(url, name="bare HMI") as connection:
             while True:
                 began_s = loop.time()
-                rows = await (await connection.execute(statement)).fetchall()
+                rows = await (
+                    await connection.execute(statement, {"first_row": 0, "max_rows": 20})
+                ).fetchall()
                 async with self._changed:
                     self.found = json.dumps(rows, default=str)
                     self._changed.notify_all()

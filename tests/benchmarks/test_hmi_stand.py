@@ -39,6 +39,6 @@ def test_the_most_in_any_interval(moments_s: list[float], most: int) -> None:
 
 
 def test_the_polling_interval_is_the_views_own() -> None:
-    assert polling_s("Pages/Recommendations", "Recommendations/listOpenRecommendations") > 0
+    assert polling_s("Pages/Recommendations", "Recommendations/pageOfOpen") > 0
     with pytest.raises(Failed, match=r"view\.json polls no Nobody/here"):
         polling_s("Pages/Recommendations", "Nobody/here")

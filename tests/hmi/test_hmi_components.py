@@ -243,6 +243,28 @@ def test_a_dropdown_gives_the_options_value_and_none_when_cleared(page: Page, st
     assert stage.wait_for(t="set", value=None)["path"] == "props.value"
 
 
+@pytest.mark.parametrize("value", ["", None, "unheard of", 0])
+@pytest.mark.parametrize("clear", [True, False])
+def test_a_dropdown_never_shows_a_choice_that_nobody_made(
+    page: Page, stage: Stage, value: object, clear: bool
+) -> None:
+    """Neither at first nor when a choice is taken back; an answer that looks given would be signed by mistake."""
+    options = [
+        {"label": "It was written", "value": "executed"},
+        {"label": "It was not written", "value": "failed"},
+    ]
+    what = node("ia.input.dropdown", "What", options=options, value=value, showClearIcon=clear)
+    what["props"]["placeholder"] = {"text": "say what you saw"}
+    stage.set_page(column(what))
+    page.goto(stage.url)
+    chosen = page.locator("select option:checked")
+    expect(chosen).to_have_text("say what you saw")
+    stage.patch((what, "props.value", "failed"))
+    expect(chosen).to_have_text("It was not written")
+    stage.patch((what, "props.value", value))
+    expect(chosen).to_have_text("say what you saw")
+
+
 @pytest.mark.parametrize(
     ("kind", "role"), [("ia.input.toggle-switch", "switch"), ("ia.input.checkbox", "checkbox")]
 )

@@ -20,6 +20,13 @@ def label(text: str) -> dict[str, object]:
     return node("ia.display.label", "Text", text=text)
 
 
+def test_the_first_page_asks_for_every_module_at_once() -> None:
+    """A module that is not listed is asked for only when another that needs it has arrived."""
+    index = (CLIENT / "index.html").read_text(encoding="utf-8")
+    listed = re.findall(r'<(?:link rel="modulepreload" href|script type="module" src)="([^"]+)"', index)
+    assert sorted(listed) == sorted(f"/res/perspective/{path.name}" for path in CLIENT.glob("*.js"))
+
+
 def test_hello_says_where_and_how_large(page: Page, stage: Stage) -> None:
     stage.set_page(column(label("here")), path="/equipment/PUMP 1", title="Pump")
     page.goto(f"{stage.url}/equipment/PUMP 1")

@@ -166,3 +166,11 @@ def test_two_modules_touch_the_gateway() -> None:
         pure = text.startswith("# Pure: ")
         assert pure == (module.name not in ("gateway", "hmi")), module.name
         assert pure == (not impure), module.name
+
+
+def test_a_page_of_cards_is_as_long_as_its_buttons_turn() -> None:
+    """The view asks for so many rows, the library turns by so many; else cards would be skipped."""
+    view = PROJECT / "com.inductiveautomation.perspective/views/Pages/Recommendations/view.json"
+    binding = json.loads(view.read_text(encoding="utf-8"))["propConfig"]["custom.rows"]["binding"]
+    config = (LIBRARY / "config" / "code.py").read_text(encoding="utf-8")
+    assert f"\nCARDS = {binding['config']['parameters']['max_rows']}\n" in config

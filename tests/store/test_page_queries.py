@@ -70,6 +70,109 @@ def test_five_hundred_open_ones_with_long_texts_come_whole_and_most_urgent_first
     assert {row["lookers"] for row in rows} == {""}
 
 
+def test_pages_of_open_ones_make_the_whole_list(hands: Hands, named: Queries) -> None:
+    """Pages one after the other: every open item once, waiting ones first, each with the same counts."""
+    hands.agent.execute(
+        "insert into agent_recommendations (equipment_id, issue_type, severity, root_cause_analysis,"
+        " created_timestamp) select 'M' || n, 'x', (array['low', 'critical', 'medium', 'high'])[1 + n %% 4], %s,"
+        " now() - n * interval '1 second' from generate_series(1, 40) n",
+        (LONG,),
+    )
+    made = {status: hands.recommendation_in(status) for status in (*OPEN, *ENDED)}
+    query = named.recommendations.page_of_open
+    pages = [ask(hands, query, first_row=first, max_rows=20) for first in (0, 20, 40)]
+    rows = [row for page in pages for row in page]
+    assert [len(page) for page in pages] == [20, 20, 4]
+    assert [{row["first_row"] for row in page} for page in pages] == [{0}, {20}, {40}]
+    listed = ask(hands, named.recommendations.list_open_recommendations)
+    assert sorted(ids(rows)) == sorted(ids(listed))
+    order = ["critical", "high", "medium", "low"]
+    keys = [
+        (row["status"] != "pending", order.index(row["severity"]), row["created_timestamp"]) for row in rows
+    ]
+    assert keys == sorted(keys)
+    assert {row["recommendation_id"] for row in rows[-3:]} == {made[status] for status in OPEN[1:]}
+    counts = {
+        tuple(row[f"{name}_total"] for name in ("open", "pending", "deferred", "approved", "executing"))
+        for row in rows
+    }
+    assert counts == {(44, 41, 1, 1, 1)}
+    whole = {row["recommendation_id"]: row for row in listed}
+    for row in rows:
+        other = whole[row["recommendation_id"]]
+        same = [name for name in other if not name.endswith(("age_s", "ago_s", "left_s", "in_s"))]
+        assert {name: row[name] for name in same} == {name: other[name] for name in same}
+
+
+@pytest.mark.parametrize(
+    ("first_row", "begins", "shown"),
+    [(-20, 0, 3), (4, 3, 3), (6, 6, 1), (7, 6, 1), (900, 6, 1), (None, 0, 3)],
+)
+def test_a_page_beyond_the_end_is_the_last_one(
+    hands: Hands, named: Queries, first_row: int | None, begins: int, shown: int
+) -> None:
+    """Lists shrink while one reads; a page that is gone must not look as if nothing waited."""
+    query = named.recommendations.page_of_open
+    assert ask(hands, query, first_row=first_row, max_rows=3) == []
+    for number in range(7):
+        recommend(hands, f"M{number}", "x")
+    rows = ask(hands, query, first_row=first_row, max_rows=3)
+    assert [row["first_row"] for row in rows] == [begins] * shown
+
+
+def test_a_page_of_open_ones_knows_lookers_approvals_and_limits(hands: Hands, named: Queries) -> None:
+    """What belongs to a card must come with it, and with no other."""
+    made, bare = hands.propose(approvals_required=2), recommend(hands, "NOWHERE", "x")
+    hands.approve(made, by="anna")
+    hands.operator.execute(
+        "insert into operator_sessions (operator_id, looking_at, looked_at_timestamp)"
+        " values ('ben', %s, now()), ('carl', %s, now() - interval '1 minute')",
+        (made, made),
+    )
+    rows = {
+        row["recommendation_id"]: row
+        for row in ask(hands, named.recommendations.page_of_open, first_row=0, max_rows=20)
+    }
+    assert (rows[made]["lookers"], rows[bare]["lookers"]) == ("ben", "")
+    assert (rows[made]["approvals_given"], rows[made]["approvers"]) == (1, "anna")
+    assert (rows[bare]["approvals_given"], rows[bare]["approvers"]) == (0, "")
+    assert THROUGHPUT in json.loads(rows[made]["limits"])
+    assert json.loads(rows[bare]["limits"]) == {}
+
+
+def test_the_header_names_where_something_critical_waits(hands: Hands, named: Queries) -> None:
+    """Each equipment once, the one that waits longest first, five names at most; nothing that is decided."""
+
+    def said() -> str:
+        (row,) = ask(hands, named.health.watch_agent, agent_id="", offline_after_s=30.0)
+        return str(row["critical_equipment"])
+
+    def age(recommendation_id: str, seconds: float) -> None:
+        turn_back(
+            hands,
+            "agent_recommendations",
+            "created_timestamp",
+            seconds,
+            "recommendation_id",
+            recommendation_id,
+        )
+
+    recommend(hands, "CALM", "x", "high")
+    assert said() == ""
+    for place, name in enumerate(("R4", "R2")):
+        for issue in ("a", "b"):
+            age(recommend(hands, name, issue, "critical"), 10 * place)
+    assert said() == "R2, R4"
+    reject(hands, recommend(hands, "GONE", "x", "critical"), "no")
+    assert said() == "R2, R4"
+    for number in range(3):
+        age(recommend(hands, f"S{number}", "x", "critical"), 100 - number)
+    assert said() == "S0, S1, S2, R2, R4"
+    for number in range(2):
+        age(recommend(hands, f"T{number}", "x", "critical"), -1 - number)
+    assert said() == "S0, S1, S2, R2, R4 and 2 more"
+
+
 def test_what_a_page_compares_are_numbers_and_moments(hands: Hands, named: Queries) -> None:
     """Ages must be double precision, counts integers, moments with a time zone; nothing is a Decimal."""
     made = hands.propose(approvals_required=2)
@@ -78,6 +181,7 @@ def test_what_a_page_compares_are_numbers_and_moments(hands: Hands, named: Queri
     q = named
     asked: list[tuple[Query, dict[str, object]]] = [
         (q.recommendations.list_open_recommendations, {}),
+        (q.recommendations.page_of_open, {"first_row": 0, "max_rows": 20}),
         (q.recommendations.get_recommendation, {"recommendation_id": made}),
         (q.recommendations.list_for_equipment, {"equipment_id": "REACTOR_01", "max_rows": 5}),
         (q.commands.list_live, {"max_rows": 5}),

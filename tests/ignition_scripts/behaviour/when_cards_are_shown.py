@@ -33,6 +33,12 @@ ROW = {
     "deferred_left_s": None,
     "age_s": 32.0,
     "expires_in_s": 1750.0,
+    "first_row": 0,
+    "open_total": 1,
+    "pending_total": 1,
+    "approved_total": 0,
+    "executing_total": 0,
+    "deferred_total": 0,
 }
 AGENT = {
     "online": True,
@@ -52,12 +58,11 @@ def row(**changes):
     return dict(ROW, **changes)
 
 
-def page(rows, good=True, first=0, agent=AGENT, agentGood=True, operator=""):
+def page(rows, good=True, agent=AGENT, agentGood=True, operator=""):
     return pages.recommendations(
         {
             "rows": rows,
             "good": good,
-            "first": first,
             "agent": None if agent is None else [agent],
             "agentGood": agentGood,
             "operator": operator,
@@ -167,33 +172,32 @@ def it_tells_severities_apart_by_word_and_shape():
     assert cards.severity_of("strange")["style"] == "Severity/Critical"  # what is not known is not small
 
 
-def it_shows_the_most_urgent_first_then_the_oldest():
-    rows = [
-        row(recommendation_id="done", severity="critical", status="approved"),
-        row(recommendation_id="new", severity="critical", age_s=5.0),
-        row(recommendation_id="low", severity="low", age_s=900.0),
-        row(recommendation_id="old", severity="critical", age_s=50.0),
-    ]
-    assert [each["item"]["recommendation_id"] for each in page(rows)["cards"]] == [
-        "old",
-        "new",
-        "low",
-        "done",
-    ]
+def it_keeps_the_order_of_the_database():
+    rows = [row(recommendation_id=name) for name in ("b", "c", "a")]
+    shown = page(rows)["cards"]
+    assert [each["item"]["recommendation_id"] for each in shown] == ["b", "c", "a"]
 
 
-def it_shows_five_hundred_in_pages_of_twenty():
-    rows = [row(recommendation_id="R-%d" % number, age_s=1000.0 - number) for number in range(500)]
-    first, second, last = page(rows), page(rows, first=20), page(rows, first=990)
-    assert (len(first["cards"]), first["range"], first["previous"], first["next"]) == (
-        20,
-        "1\u201320 of 500",
-        False,
-        True,
+def it_says_which_of_five_hundred_are_shown():
+    for first, shown, wanted in (
+        (0, 20, ("1\u201320 of 500", False, True)),
+        (20, 20, ("21\u201340 of 500", True, True)),
+        (480, 20, ("481\u2013500 of 500", True, False)),
+    ):
+        found = page([row(first_row=first, open_total=500)] * shown)
+        assert len(found["cards"]) == shown
+        assert found["first"] == first
+        assert (found["range"], found["previous"], found["next"]) == wanted
+    found = page([row(open_total=3)] * 3)
+    assert (found["range"], found["previous"], found["next"]) == ("", False, False)
+
+
+def it_counts_all_and_not_only_the_shown():
+    found = page(
+        [row(open_total=45, pending_total=40, approved_total=0, executing_total=2, deferred_total=3)]
     )
-    assert second["range"] == "21\u201340 of 500"
-    assert second["cards"][0]["item"]["recommendation_id"] == "R-20"
-    assert (last["range"], last["next"], last["first"]) == ("481\u2013500 of 500", False, 480)
+    assert found["counts"] == "40 waiting, 2 executing, 3 deferred"
+    assert page([])["counts"] == ""
 
 
 def it_never_shows_failure_as_quiet():

@@ -102,7 +102,7 @@ def it_tells_the_story_from_the_reading_on():
 
 
 def it_marks_the_limit_and_what_lies_beyond_it():
-    chart = trends.chart(READINGS, EVIDENCE)
+    chart = trends.chart(READINGS, True, EVIDENCE)
     assert [series["name"] for series in chart["series"]] == [
         "Temperature",
         "Flow rate",
@@ -112,8 +112,17 @@ def it_marks_the_limit_and_what_lies_beyond_it():
     assert [point["Out of limit"] for point in points] == [None, None, None, None, 91.0, 92.0]
     assert "Limit" not in chart["series"][1]["data"][0]
     assert chart["plots"][0]["axes"][0]["label"]["text"] == "Temperature in \u00b0C"
-    assert trends.chart([], EVIDENCE)["empty"] is True
-    assert trends.chart(READINGS, "no json")["series"][0]["data"][0] == {"t_stamp": 0.0, "Temperature": 87.0}
+    for rows, good, note in (
+        (None, True, "Loading the trend."),
+        ([], True, "No values in this time."),
+        (READINGS, False, "The database does not answer, so there is no trend to show."),
+    ):
+        nothing = trends.chart(rows, good, EVIDENCE)
+        assert (nothing["empty"], nothing["note"]) == (True, note)
+    assert trends.chart(READINGS, True, "no json")["series"][0]["data"][0] == {
+        "t_stamp": 0.0,
+        "Temperature": 87.0,
+    }
 
 
 def it_shows_one_recommendation_whole():

@@ -170,8 +170,10 @@ renderer("ia.input.dropdown", (component) => {
       let found = false;
       for (const entry of select.options) {
         if (!("choice" in entry)) continue;
-        entry.selected = entry.choice !== null && values.some((one) => same(one, entry.choice));
-        found ||= entry.selected;
+        // Not read back from the entry: taking away the last choice makes the browser choose one by itself.
+        const wanted = entry.choice !== null && values.some((one) => same(one, entry.choice));
+        entry.selected = wanted;
+        found ||= wanted;
       }
       if (!found && !props.multiSelect) select.selectedIndex = 0;
     },

@@ -7,9 +7,11 @@ select c.command_id, c.recommendation_id, c.equipment_id, r.issue_type, c.severi
        cast(extract(epoch from clock_timestamp() - r.approved_timestamp) as double precision) as approved_ago_s,
        cast(extract(epoch from clock_timestamp() - c.created_timestamp) as double precision) as age_s,
        cast(extract(epoch from clock_timestamp() - c.sent_timestamp) as double precision) as sent_ago_s,
-       cast(extract(epoch from c.lease_expires_at - clock_timestamp()) as double precision) as lease_left_s
+       cast(extract(epoch from c.lease_expires_at - clock_timestamp()) as double precision) as lease_left_s,
+       listed.data_type
 from agent_commands c
 join agent_recommendations r on r.recommendation_id = c.recommendation_id
+left join tag_limits listed on listed.tag_path = c.tag_path
 where c.status in ('pending', 'executing', 'unknown')
 order by array_position(array['unknown', 'executing', 'pending'], c.status), c.created_timestamp,
          c.recommendation_id, c.sequence

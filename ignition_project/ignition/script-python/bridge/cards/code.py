@@ -5,7 +5,7 @@ Ages and times left come from the database's own clock, so a browser or gateway 
 the right thing.
 """
 
-from bridge import config, states, wording, writes
+from bridge import states, wording, writes
 
 SEVERITIES = ("critical", "high", "medium", "low")
 
@@ -21,25 +21,24 @@ _DECIDABLE = "pending"
 SOON_S = 120.0
 
 
-def page(rows, good, first, agent, agentGood, operator):
-	# type: (list, bool, int, dict, bool, str) -> dict
-	"""One page of cards from the rows of Recommendations/listOpenRecommendations, most urgent first.
+def page(rows, good, agent, agentGood, operator):
+	# type: (list, bool, dict, bool, str) -> dict
+	"""The cards of one page from the rows of Recommendations/pageOfOpen, in the order of the query.
 
-	`first` counts from 0; beyond the end it becomes the last page, because lists shrink while one reads.
+	Every row says where the page begins (from 0) and how many there are in all; no row means that nothing waits.
 	"""
 	state = states.of(rows, good, u"Nothing waits for you", states.agentNote(agent, agentGood))
-	ordered = sorted(rows, key=_urgency) if good and rows else []
-	first = _start(first, len(ordered))
-	part = ordered[first : first + config.CARDS]
+	shown = rows if good and rows else []
+	first, total = (int(shown[0]["first_row"]), int(shown[0]["open_total"])) if shown else (0, 0)
 	return {
 		"state": state,
-		"cards": [{"item": card(row, operator)} for row in part],
+		"cards": [{"item": card(row, operator)} for row in shown],
 		"first": first,
 		"previous": first > 0,
-		"next": first + config.CARDS < len(ordered),
-		"range": _range(first, len(part), len(ordered)),
-		"counts": _counts(ordered),
-		"offline": bool(ordered) and agentGood and agent is not None and not (agent["watched"] and agent["online"]),
+		"next": first + len(shown) < total,
+		"range": _range(first, len(shown), total),
+		"counts": _counts(shown[0]) if shown else u"",
+		"offline": bool(shown) and agentGood and agent is not None and not (agent["watched"] and agent["online"]),
 	}
 
 
@@ -155,37 +154,22 @@ def _source(row):
 	return u"Proposed by %s (%s)" % (row.get("created_by_agent") or u"an agent", row.get("source") or u"rules")
 
 
-def _urgency(row):
-	# type: (dict) -> tuple
-	severity = row["severity"]
-	rank = SEVERITIES.index(severity) if severity in SEVERITIES else 0
-	return (row["status"] != _DECIDABLE, rank, -(row["age_s"] or 0.0))
-
-
-def _start(first, total):
-	# type: (int, int) -> int
-	size = config.CARDS
-	last = max((total - 1) // size, 0) * size
-	return min(max(int(first or 0), 0) // size * size, last)
-
-
 def _range(first, shown, total):
 	# type: (int, int, int) -> str
-	if total <= config.CARDS:
+	if shown >= total:
 		return u""
 	return u"%d\u2013%d of %d" % (first + 1, first + shown, total)
 
 
-def _counts(rows):
-	# type: (list) -> str
+def _counts(row):
+	# type: (dict) -> str
 	said = []
-	for status, text in (
-		("pending", u"%d waiting"),
-		("approved", u"%d approved"),
-		("executing", u"%d executing"),
-		("deferred", u"%d deferred"),
+	for column, text in (
+		("pending_total", u"%d waiting"),
+		("approved_total", u"%d approved"),
+		("executing_total", u"%d executing"),
+		("deferred_total", u"%d deferred"),
 	):
-		number = len([row for row in rows if row["status"] == status])
-		if number:
-			said.append(text % number)
+		if row[column]:
+			said.append(text % row[column])
 	return u", ".join(said)

@@ -1,7 +1,7 @@
 # Pure: touches neither `system` nor Java; runs unchanged under Jython 2.7 and CPython 3.
 """One recommendation whole: every text in full, its evidence, and what was decided in cases like it."""
 
-from bridge import cards, health, states, timeline, trends, wording
+from bridge import cards, health, states, timeline, wording
 
 _BLANK = {
 	"recommendation_id": u"",
@@ -41,7 +41,7 @@ def page(rows, good, operator):
 		"result": _result(row),
 		"evidence": health.evidence(evidence),
 		"evidenceText": evidence or u"",
-		"legend": trends.legend(evidence),
+		"trends": [{"equipment_id": row["equipment_id"], "evidence": evidence or u""}] if row["equipment_id"] else [],
 	}
 
 

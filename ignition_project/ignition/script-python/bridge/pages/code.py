@@ -34,15 +34,10 @@ def header(value):
 
 def recommendations(value):
 	# type: (object) -> dict
-	"""{rows, good, first, agent, agentGood, operator} to one page of cards."""
+	"""{rows, good, agent, agentGood, operator} to one page of cards."""
 	found = datasets.plain(value)
 	return cards.page(
-		found["rows"],
-		found["good"],
-		found["first"],
-		_first(found["agent"]),
-		found["agentGood"],
-		found["operator"] or u"",
+		found["rows"], found["good"], _first(found["agent"]), found["agentGood"], found["operator"] or u""
 	)
 
 
@@ -69,9 +64,9 @@ def timeline(value):
 
 def trend(value):
 	# type: (object) -> dict
-	"""{rows, good, evidence} to series and plots."""
+	"""{rows, good, evidence} to series and plots; what the lines mean comes with them."""
 	found = datasets.plain(value)
-	return trends.chart(found["rows"] if found["good"] else [], found["evidence"])
+	return trends.chart(found["rows"], found["good"], found["evidence"])
 
 
 def similar(value):

@@ -8,15 +8,17 @@ _LIMIT = {"color": u"var(--warning)", "width": 2, "dashArray": u"8 4"}
 _ANOMALY = {"color": u"var(--error)", "width": 5, "dashArray": u"none"}
 
 
-def chart(rows, evidenceText):
-	# type: (list, str) -> dict
+def chart(rows, good, evidenceText):
+	# type: (list, bool, str) -> dict
 	"""Series and plots from the rows of Readings/sensorTrend, one plot a signal that has values.
+
+	`rows` is None before the first answer, `good` False while the database does not answer; `note` says which.
 
 	The signal of the evidence is drawn first, with its limit as a broken line and, from the moment it went
 	wrong, as a thick one: told apart by shape as well as by colour.
 	"""
 	evidence = timeline.document(evidenceText)
-	signals = [each for each in config.SIGNALS if _has(rows, each[0])]
+	signals = [each for each in config.SIGNALS if good and _has(rows, each[0])]
 	signals.sort(key=lambda each: each[0] != evidence.get("signal"))
 	series, plots = [], []
 	for name, label, unit in signals:
@@ -26,18 +28,25 @@ def chart(rows, evidenceText):
 		below = limit is not None and evidence.get("value") is not None and evidence["value"] < limit
 		series.append({"name": label, "data": [_point(row, name, label, limit, since, below) for row in rows]})
 		plots.append(_plot(label, u"%s in %s" % (label, unit), limit is not None, since is not None))
-	return {"series": series, "plots": plots, "empty": not series}
+	note = _note(rows, good)
+	return {"series": series, "plots": plots, "empty": not series, "note": note, "legend": _legend(evidence)}
 
 
-def legend(evidenceText):
-	# type: (str) -> str
+def _note(rows, good):
+	# type: (list, bool) -> str
+	"""Why there is no line to see; nothing measured, nothing asked yet and no answer are three things."""
+	if not good:
+		return u"The database does not answer, so there is no trend to show."
+	return u"Loading the trend." if rows is None else u"No values in this time."
+
+
+def _legend(evidence):
+	# type: (dict) -> str
 	"""What the lines of the chart mean, in words."""
-	evidence = timeline.document(evidenceText)
 	if evidence.get("limit") is None:
 		return u""
-	return u"Broken line: limit %s. Thick line: out of its limit." % wording.measured(
-		evidence["limit"], evidence.get("unit")
-	)
+	limit = wording.measured(evidence["limit"], evidence.get("unit"))
+	return u"Broken line: limit %s. Thick line: out of its limit." % limit
 
 
 def _has(rows, name):
