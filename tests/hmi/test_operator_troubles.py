@@ -146,6 +146,7 @@ def test_a_browser_with_a_wrong_clock_shows_the_right_ages(floor: Floor, new_pag
             .first
         )
         expect(left).to_be_visible()
-        shown.append(re.sub(r"\d+", "n", left.inner_text()))
-    assert shown[0] == shown[1]
-    assert "expired" not in wrong.card(number).inner_text().lower()
+        shown.append(left.inner_text())
+    ages_min = [float(found[1]) for text in shown if (found := re.search(r"(\d+) min", text))]
+    assert len(ages_min) == 2, shown
+    assert abs(ages_min[0] - ages_min[1]) <= 1, shown

@@ -15,6 +15,7 @@ from websockets.typing import Origin
 
 from perspective.perspective_stand import Json, Stand, button, label, named, part, script, view
 from simulator.gateway.perspective.pages import Page
+from simulator.gateway.perspective.security import DEMO_USERS
 from simulator.gateway.perspective.server import COOKIE, PreviewServer
 from simulator.gateway.perspective.sessions import Session
 
@@ -242,3 +243,21 @@ async def test_a_quiet_page_hears_that_its_wire_is_alive() -> None:
     async with served(beat_s=0.02) as line, line.page() as (wire, _):
         while (await heard(wire))["t"] != "beat":
             pass
+
+
+async def test_who_knew_the_cookie_before_a_login_is_not_logged_in_with_it() -> None:
+    """A cookie planted in somebody's browser must not become theirs when they log in."""
+    async with served() as line, line.page() as (wire, _):
+        planted = line.session.cookie
+        line.session.renew(DEMO_USERS[0])
+        with pytest.raises(ConnectionClosed):
+            await ended(wire)
+        assert line.session.cookie != planted
+        async with connect(
+            line.origin.replace("http", "ws", 1) + "/data/perspective/socket/Probe",
+            origin=Origin(line.origin),
+            additional_headers={"Cookie": f"{COOKIE}={planted}"},
+        ) as late:
+            assert (await heard(late))["t"] == "closed"
+        async with line.page() as (_, page):
+            assert page.session.user_name == "operator"

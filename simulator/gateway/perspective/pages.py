@@ -116,6 +116,13 @@ class Page(Holder):
             self._attached = 0
             self._linger()
 
+    def hang_up(self) -> None:
+        """End the connection; the browser comes again, with the cookie that it has by then."""
+        if self._attached:
+            self._attached = 0
+            self._replaced.set()
+            self._linger()
+
     def _linger(self) -> None:
         if self.alive and not self.session.closed:
             self._timer = self.session.engine.later(LINGER_S, self.close)

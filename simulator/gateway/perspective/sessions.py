@@ -191,9 +191,14 @@ class Session(Holder):
     # ── user ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def renew(self, user: User) -> None:
-        """Somebody logged in: other rights, and a cookie that nobody could have known before."""
+        """Somebody logged in: other rights, and a cookie that nobody could have known before.
+
+        Connections that came with the old cookie end: whoever knew it must not look over the shoulder.
+        """
         self.preview.new_cookie(self)
         self._become(user)
+        for page in list(self.pages.values()):
+            page.hang_up()
 
     def logout(self) -> None:
         """Nobody is logged in any more."""
