@@ -31,13 +31,14 @@ def floor(
     with quiet_floor(tmp_path_factory.mktemp("hmi"), fresh_database(published_template)) as running:
         for status in ("deferred", "approved", "executing", "failed", "rejected", "expired"):
             running.hands.recommendation_in(status)
-        running.hands.command_in("unknown")
         yield running
 
 
 @pytest.fixture(scope="module")
 def numbers(floor: Floor) -> dict[str, str]:
-    return {status: floor.hands.recommendation_in(status) for status in ("pending", "executed")}
+    """A recommendation for each of two states, and a command whose outcome nobody knows."""
+    made = {status: floor.hands.recommendation_in(status) for status in ("pending", "executed")}
+    return {**made, "unknown": floor.hands.command_in("unknown")}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -57,6 +58,16 @@ def test_no_page_has_a_serious_violation(
         screen.decide(decision, numbers["pending"])
         found[decision] = serious_violations(screen.page)
         screen.by_id("decide-cancel").click()
+        expect(screen.page.get_by_role("dialog")).to_have_count(0)
+    for path, button, cancel in (
+        ("/commands", f"settle-{numbers['unknown']}", "settle-cancel"),
+        ("/settings", "disarm-button", "arm-cancel"),
+    ):
+        screen.open(path).settle()
+        screen.by_id(button).click()
+        expect(screen.page.get_by_role("dialog")).to_be_visible()
+        found[button] = serious_violations(screen.page)
+        screen.by_id(cancel).click()
         expect(screen.page.get_by_role("dialog")).to_have_count(0)
     assert {place: problems for place, problems in found.items() if problems} == {}
 

@@ -87,6 +87,8 @@ def test_a_deferred_one_comes_back_by_itself(floor: Floor, new_page: NewPage) ->
     number = propose(floor, "REACTOR_01")
     screen = Screen(new_page(), floor.hmi).open().log_in("operator")
     screen.decide("defer", number)
+    expect(screen.by_id("decide-confirm")).to_be_disabled()
+    screen.by_id("decide-duration").select_option(label="30 minutes")
     screen.confirm()
     expect(screen.outcome()).to_contain_text("deferred", ignore_case=True)
     screen.by_id("decide-cancel").click()

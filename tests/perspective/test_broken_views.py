@@ -85,7 +85,7 @@ def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 
 def changed_at(place: tuple[Any, ...], content: Any) -> Json:
-    document = json.loads(json.dumps(whole()))
+    document: Json = json.loads(json.dumps(whole()))
     target: Any = document
     for key in place[:-1]:
         target = target[key]

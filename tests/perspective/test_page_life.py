@@ -166,7 +166,8 @@ async def test_a_query_that_fails_by_our_own_mistake_is_seen(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stand = Stand({"Home": view(label("Text", query("Q/rows", None)))})
-    stand.scripts.queries["Q/rows"] = lambda parameters: [{}[1]]
+    nothing: dict[int, Json] = {}
+    stand.scripts.queries["Q/rows"] = lambda parameters: [nothing[1]]
     page = await stand.open()
     assert named(page, "Text")["quality"].startswith("Bad_Failure")
     assert any(one.exc_info for one in caplog.records)
