@@ -253,6 +253,9 @@ def _of_command(
             return f"{number} about to leave: {tag} := {_amount(detail['to'], unit, boolean)}", (
                 "recorded before any byte left; from here on it is never sent again",
             )
+        case "executed" | "failed" if _by_hand(row):
+            found = "confirmed" if verb == "executed" else "found not written"
+            return f"{number} {found} by {actor} at the panel", result
         case "executed":
             return (
                 f"{number} verified: {tag} reads back {_amount(detail.get('read_back_value'), unit, boolean)}",
@@ -269,6 +272,15 @@ def _of_command(
             return f"{number} given back unsent", ()
         case _:
             return f"{number} {verb}", result
+
+
+def _by_hand(row: Row) -> bool:
+    """Whether a person ended an unknown outcome; bridge and gateway end it by a read-back of their own."""
+    return (
+        row["old_status"] == "unknown"
+        and row["actor"] != row["db_role"]
+        and not row["actor"].startswith("gateway/")
+    )
 
 
 def _evidence(evidence: Mapping[str, Any]) -> Iterator[str]:

@@ -101,32 +101,42 @@ class Desk:
             return str(rows[0]["status"])
         raise await self._why_not(recommendation_id, digest)
 
-    async def reject(self, recommendation_id: str, *, operator: str, reason: str) -> str:
-        """Reject with a reason; returns the status afterwards."""
+    async def reject(
+        self, recommendation_id: str, *, operator: str, reason: str, digest: str | None = None
+    ) -> str:
+        """Reject with a reason; returns the status afterwards. `digest`: of the writes that were shown, if any."""
         rows = await self._db.fetch(
             self._q.recommendations.reject_recommendation,
             recommendation_id=recommendation_id,
             operator=operator,
             reason=reason,
+            digest=digest,
         )
         if rows:
             return str(rows[0]["status"])
-        raise await self._why_not(recommendation_id, None)
+        raise await self._why_not(recommendation_id, digest)
 
     async def defer(
-        self, recommendation_id: str, *, operator: str, minutes: float, comment: str | None
+        self,
+        recommendation_id: str,
+        *,
+        operator: str,
+        minutes: float,
+        comment: str | None,
+        digest: str | None = None,
     ) -> str:
-        """Put off for some minutes (up to 24 hours); returns the status afterwards."""
+        """Put off for some minutes (up to 24 hours); returns the status afterwards. `digest` as in `reject`."""
         rows = await self._db.fetch(
             self._q.recommendations.defer_recommendation,
             recommendation_id=recommendation_id,
             operator=operator,
             minutes=minutes,
             comment=comment,
+            digest=digest,
         )
         if rows:
             return str(rows[0]["status"])
-        raise await self._why_not(recommendation_id, None)
+        raise await self._why_not(recommendation_id, digest)
 
     async def _why_not(self, recommendation_id: str, digest: str | None) -> RefusedByRule:
         """No row came back: say whether it was decided or changed, from the row as it is now."""

@@ -31,7 +31,8 @@ left join (
 ) lookers on lookers.looking_at = r.recommendation_id
 left join (
     select equipment_id, cast(jsonb_object_agg(tag_path, jsonb_build_object(
-               'low', low, 'high', high, 'max_step', max_step, 'min_interval_s', min_interval_s)) as text) as by_tag
+               'low', low, 'high', high, 'max_step', max_step, 'min_interval_s', min_interval_s,
+               'tolerance', tolerance)) as text) as by_tag
     from tag_limits
     group by equipment_id
 ) limits on limits.equipment_id = r.equipment_id

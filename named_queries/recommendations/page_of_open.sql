@@ -56,7 +56,8 @@ left join lateral (
 ) lookers on true
 left join lateral (
     select cast(jsonb_object_agg(l.tag_path, jsonb_build_object(
-               'low', l.low, 'high', l.high, 'max_step', l.max_step, 'min_interval_s', l.min_interval_s)) as text) as by_tag
+               'low', l.low, 'high', l.high, 'max_step', l.max_step, 'min_interval_s', l.min_interval_s,
+               'tolerance', l.tolerance)) as text) as by_tag
     from tag_limits l
     where l.equipment_id = r.equipment_id
 ) limits on true

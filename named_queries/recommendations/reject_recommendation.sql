@@ -1,10 +1,12 @@
 -- name: reject_recommendation
--- what: Reject a pending recommendation with a reason; no row back means somebody decided already.
+-- what: Reject a pending recommendation with a reason; no row back means somebody decided, or the proposal changed.
 -- param: recommendation_id text
 -- param: operator text
 -- param: reason text
+-- param: digest text, of the writes that were shown; null only where none were
 -- role: bridge_operator
 update agent_recommendations
 set status = 'rejected', decided_by_operator = :operator, rejection_reason = :reason
 where recommendation_id = :recommendation_id and status = 'pending'
+  and write_digest = coalesce(cast(:digest as text), write_digest)
 returning recommendation_id, status

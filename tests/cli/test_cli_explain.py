@@ -80,6 +80,23 @@ def test_an_unknown_outcome_is_told_in_words_with_three_actions(cli: Cli, hands:
     assert f"commands settle {command} --not-applied" in said
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        (("--shows", "400"), "confirmed by anna at the panel"),
+        (("--shows", "500"), "found not written by anna at the panel"),
+    ],
+)
+def test_what_a_person_settled_is_no_read_back(
+    cli: Cli, hands: Hands, how: tuple[str, ...], told: str
+) -> None:
+    command = hands.command_in("unknown")
+    cli.ok("commands", "settle", command, *how, "--operator", "anna")
+    said = cli.ok("explain", command)
+    assert f"{command} {told}" in said
+    assert f"{command} verified" not in said
+
+
 def test_cancelled_and_failed(cli: Cli, hands: Hands) -> None:
     assert "cancelled before anything was sent" in cli.ok("explain", hands.command_in("cancelled"))
     assert "failed" in cli.ok("explain", hands.command_in("failed"))

@@ -103,7 +103,7 @@ def test_disarmed_nothing_is_written(floor: Floor, new_page: NewPage) -> None:
     engineer = Screen(new_page(), floor.hmi).open("/settings").log_in("engineer")
     engineer.by_id("disarm-button").click()
     engineer.by_id("arm-reason").fill("valve work in hall 2")
-    engineer.by_id("arm-confirm").click()
+    engineer.by_id("disarm-confirm").click()
     expect(engineer.by_id("header-armed")).to_contain_text("disarmed", ignore_case=True, timeout=SOON_MS)
     number = propose(floor, "REACTOR_03")
     operator = Screen(new_page(), floor.hmi).open().log_in("operator")

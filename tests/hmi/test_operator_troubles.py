@@ -150,3 +150,30 @@ def test_a_browser_with_a_wrong_clock_shows_the_right_ages(floor: Floor, new_pag
     ages_min = [float(found[1]) for text in shown if (found := re.search(r"(\d+) min", text))]
     assert len(ages_min) == 2, shown
     assert abs(ages_min[0] - ages_min[1]) <= 1, shown
+
+
+def test_a_database_that_hangs_is_told_although_no_query_fails(floor: Floor, new_page: NewPage) -> None:
+    """Locked tables: nothing answers and nothing fails, so the age of the last answer has to speak."""
+    number = floor.hands.propose_elsewhere()
+    screen = Screen(new_page(), floor.hmi).open().log_in("operator")
+    approve = screen.by_id(f"approve-{number}")
+    expect(approve).to_be_enabled(timeout=SOON_MS)
+    screen.decide("approve", number)
+    confirm = screen.by_id("decide-confirm")
+    expect(confirm).to_be_enabled(timeout=SOON_MS)
+    owner = floor.hands.owner
+    with owner.transaction():
+        owner.execute("lock table agent_health, agent_recommendations in access exclusive mode")
+        expect(screen.by_id("banner")).to_contain_text(
+            re.compile(r"no answer from the database for \d+ s"), timeout=12_000
+        )
+        expect(screen.by_id("header-agent")).to_contain_text("not known", timeout=2_000)
+        expect(confirm).to_be_disabled(timeout=2_000)
+        expect(screen.page.locator('[id^="approve-"]:enabled')).to_have_count(0, timeout=2_000)
+        expect(screen.page.get_by_text("The database does not answer").first).to_be_visible()
+    expect(confirm).to_be_enabled(timeout=SOON_MS)
+    screen.by_id("decide-cancel").click()
+    expect(approve).to_be_enabled(timeout=SOON_MS)
+    expect(screen.by_id("header-agent")).to_contain_text("online", ignore_case=True)
+    expect(screen.by_id("banner")).not_to_contain_text("database", ignore_case=True)
+    assert floor.hands.recommendation(number)["status"] == "pending"

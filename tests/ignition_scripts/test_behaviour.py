@@ -174,3 +174,25 @@ def test_a_page_of_cards_is_as_long_as_its_buttons_turn() -> None:
     binding = json.loads(view.read_text(encoding="utf-8"))["propConfig"]["custom.rows"]["binding"]
     config = (LIBRARY / "config" / "code.py").read_text(encoding="utf-8")
     assert f"\nCARDS = {binding['config']['parameters']['max_rows']}\n" in config
+
+
+def test_every_view_that_polls_the_agent_measures_its_silence_by_one_number() -> None:
+    """A session begins with what `bridge.config` says, and no view has numbers of its own."""
+    perspective = PROJECT / "com.inductiveautomation.perspective"
+    custom = json.loads((perspective / "session-props/props.json").read_text(encoding="utf-8"))["custom"]
+    config: dict[str, Any] = {}
+    exec((LIBRARY / "config" / "code.py").read_text(encoding="utf-8"), config)
+    assert custom == {
+        name: config[name.upper()] for name in ("agent_id", "offline_after_s", "silent_after_s")
+    }
+    polling = [
+        text
+        for view in sorted((perspective / "views").rglob("view.json"))
+        if "Health/watchAgent" in (text := view.read_text(encoding="utf-8"))
+    ]
+    assert len(polling) == 12
+    for text in polling:
+        assert "> {session.custom.silent_after_s}" in text
+        assert '"{session.custom.agent_id}"' in text
+        assert '"offline_after_s": "15"' not in text
+        assert "({view.custom.silent_s} = 0)" in text

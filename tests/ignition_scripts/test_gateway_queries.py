@@ -536,10 +536,16 @@ def test_a_session_is_one_row_however_often_it_is_opened(hands: Hands, ask: Ask)
     """Its counts must survive the second opening, and nobody else's session may end with it."""
     key = "p-1/anna"
     for session_id, operator in ((key, "anna"), ("p-10/bert", "bert")):
-        ask("sessions.open_operator_session", session_id=session_id, operator=operator, may_decide=True)
+        ask(
+            "sessions.open_operator_session",
+            session_id=session_id,
+            operator=operator,
+            may_decide=True,
+            may_arm=False,
+        )
     for decision in ("approved", "rejected", "approved", "deferred"):
         ask("sessions.count_decision", session_id=key, decision=decision)
-    ask("sessions.open_operator_session", session_id=key, operator="anna", may_decide=True)
+    ask("sessions.open_operator_session", session_id=key, operator="anna", may_decide=True, may_arm=False)
     assert [row["session_id"] for row in ask("sessions.close_operator_session", perspective_id="p-1")] == [
         key
     ]

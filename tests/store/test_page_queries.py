@@ -227,7 +227,17 @@ def test_the_limits_of_the_equipment_come_along(hands: Hands, named: Queries) ->
     rows = {
         row["recommendation_id"]: row for row in ask(hands, named.recommendations.list_open_recommendations)
     }
+    for other in (
+        ask(hands, named.recommendations.page_of_open, first_row=0, max_rows=20),
+        ask(hands, named.recommendations.get_recommendation, recommendation_id=made),
+        ask(hands, named.recommendations.list_for_equipment, equipment_id="REACTOR_01", max_rows=20),
+    ):
+        (same,) = [row["limits"] for row in other if row["recommendation_id"] == made]
+        assert json.loads(same) == json.loads(rows[made]["limits"])
     limits = json.loads(rows[made]["limits"])
+    assert limits[THROUGHPUT]["tolerance"] == hands.value(
+        "select tolerance from tag_limits where tag_path = %s", THROUGHPUT
+    )
     assert {THROUGHPUT, COOLING} <= set(limits)
     assert all("REACTOR_01" in tag for tag in limits)
     assert {key: limits[THROUGHPUT][key] for key in ("low", "high", "max_step")} == {

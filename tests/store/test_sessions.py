@@ -15,7 +15,7 @@ from bridge.store.connection import Database
 from bridge.store.migrate import FOLDER, migrate, migrations
 from bridge.store.queries import Queries, Query
 
-REFUSAL = "carla is logged in at the HMI without the right to decide; log in as somebody who may"
+REFUSAL = "carla is logged in at the HMI without the right to (decide|arm|disarm); log in as somebody who may"
 NAMES = {
     "latin": "Zoë Ångström",
     "greek": "Ελένη",
@@ -35,12 +35,15 @@ class Hmi:
     def ask(self, query: Query, **values: object) -> list[Row]:
         return self._operator.execute(sql(query.statement), values).fetchall()
 
-    def log_in(self, person: str, *, may_decide: bool | None, at: str = "p1") -> str:
+    def log_in(
+        self, person: str, *, may_decide: bool | None, may_arm: bool | None = False, at: str = "p1"
+    ) -> str:
         rows = self.ask(
             self.named.sessions.open_operator_session,
             session_id=f"{at}/{person}",
             operator=person,
             may_decide=may_decide,
+            may_arm=may_arm,
         )
         return str(rows[0]["session_id"])
 
@@ -90,7 +93,11 @@ def _insert_approval(hmi: Hmi, hands: Hands, made: str, by: str) -> list[Row]:
 
 def _reject(hmi: Hmi, hands: Hands, made: str, by: str) -> list[Row]:
     return hmi.ask(
-        hmi.named.recommendations.reject_recommendation, recommendation_id=made, operator=by, reason="not now"
+        hmi.named.recommendations.reject_recommendation,
+        recommendation_id=made,
+        operator=by,
+        reason="not now",
+        digest=None,
     )
 
 
@@ -101,6 +108,7 @@ def _defer(hmi: Hmi, hands: Hands, made: str, by: str) -> list[Row]:
         operator=by,
         minutes=10.0,
         comment=None,
+        digest=None,
     )
 
 
@@ -206,7 +214,7 @@ def test_whoever_may_decide_passes_every_door(hmi: Hmi, hands: Hands, door: tupl
     prepare, decide = door
     made = prepare(hands)
     hmi.log_in("carla", may_decide=False)
-    hmi.log_in("dora", may_decide=True)
+    hmi.log_in("dora", may_decide=True, may_arm=True, at="p2")
     assert decide(hmi, hands, made, "dora")
 
 
@@ -245,8 +253,139 @@ def test_one_of_two_sessions_is_enough(hmi: Hmi, hands: Hands, door: tuple[Prepa
     prepare, decide = door
     made = prepare(hands)
     hmi.log_in("carla", may_decide=False, at="p1")
-    hmi.log_in("carla", may_decide=True, at="p2")
+    hmi.log_in("carla", may_decide=True, may_arm=True, at="p2")
     assert decide(hmi, hands, made, "carla")
+
+
+def test_an_engineer_arms_and_does_not_decide(hmi: Hmi, hands: Hands) -> None:
+    """Each right must open its own doors only: arming is no approving, and deciding no arming."""
+    for name, (prepare, decide) in DOORS.items():
+        for may_decide, may_arm in ((True, False), (False, True)):
+            made = prepare(hands)
+            hands.owner.execute(
+                "update bridge_control set armed = %s, changed_by = 'anna', reason = clock_timestamp()::text",
+                (name != "arm",),
+            )
+            hmi.log_in("carla", may_decide=may_decide, may_arm=may_arm)
+            if name == "disarm" or (name == "arm") == may_arm:
+                assert decide(hmi, hands, made, "carla"), name
+            else:
+                with hands.refuses("not_permitted"):
+                    decide(hmi, hands, made, "carla")
+
+
+def test_logging_in_as_somebody_else_ends_what_was_there(hmi: Hmi, hands: Hands) -> None:
+    """One Perspective session is one person: whoever was there before must be gone, and no other session."""
+    made = hands.propose_elsewhere()
+    for at in ("p1", "p10", "p2"):
+        hmi.log_in("carla", may_decide=at == "p1", at=at)
+    hmi.log_in("dora", may_decide=True, at="p1")
+    active = hands.owner.execute(
+        "select session_id from operator_sessions where status = 'active' order by session_id"
+    ).fetchall()
+    assert [row["session_id"] for row in active] == ["p1/dora", "p10/carla", "p2/carla"]
+    assert hands.value("select logout_timestamp from operator_sessions where session_id = 'p1/carla'")
+    with hands.refuses("not_permitted"):
+        _approve(hmi, hands, made, "carla")
+
+
+@pytest.mark.parametrize("name", ["operations-agent", " Operations-Agent"])
+def test_an_agent_signs_nothing(hmi: Hmi, hands: Hands, door: tuple[Prepare, Decide], name: str) -> None:
+    """The name of an agent that has reported must be refused at every door."""
+    prepare, decide = door
+    made = prepare(hands)
+    hands.agent.execute("insert into agent_health (agent_id) values ('operations-agent')")
+    with hands.refuses("not_permitted"):
+        decide(hmi, hands, made, name)
+
+
+def test_who_proposed_does_not_approve(hmi: Hmi, hands: Hands) -> None:
+    """Also an agent that never reported must not approve what it made itself."""
+    made = hands.propose_elsewhere()
+    for approve in (_approve, _approve_old_style, _insert_approval):
+        with hands.refuses("not_permitted"):
+            approve(hmi, hands, made, "OPERATIONS-agent")
+    command = hands.command_in("unknown")
+    with hands.refuses("not_permitted"):
+        _settle(hmi, hands, command, "operations-agent")
+
+
+# What was shown is what is decided
+
+
+@pytest.mark.parametrize("decide", ["reject", "defer"])
+def test_what_has_changed_since_it_was_shown_is_not_decided(hmi: Hmi, hands: Hands, decide: str) -> None:
+    """No row may come back for other writes than those that were shown, and one for the same."""
+    made = hands.propose_elsewhere()
+    shown = hands.recommendation(made)
+    hands.revise(made, [dict(shown["proposed_writes"][0], to=450.0)])
+    query, values = {
+        "reject": (hmi.named.recommendations.reject_recommendation, {"reason": "not now"}),
+        "defer": (hmi.named.recommendations.defer_recommendation, {"minutes": 10.0, "comment": None}),
+    }[decide]
+
+    def ask(digest: object) -> list[Row]:
+        return hmi.ask(query, recommendation_id=made, operator="anna", digest=digest, **values)
+
+    with hands.unchanged():
+        assert ask(shown["write_digest"]) == []
+    assert len(ask(hands.recommendation(made)["write_digest"])) == 1
+
+
+# What a person finds at the panel
+
+
+def _found(hmi: Hmi, command: str, status: str, shows: float | None) -> list[Row]:
+    return hmi.ask(
+        hmi.named.commands.settle_by_hand,
+        command_id=command,
+        status=status,
+        result="seen at the panel",
+        code=None,
+        read_back=shows,
+        operator="anna",
+    )
+
+
+@pytest.mark.parametrize("shows", [12345.0, 400.51, 399.4, float("nan"), float("inf")])
+def test_another_value_at_the_panel_confirms_nothing(hmi: Hmi, hands: Hands, shows: float) -> None:
+    """Approved were 400 rpm within 0.5: what the panel shows instead must be said, and settles as failed only."""
+    command = hands.command_in("unknown")
+    with hands.refuses("read_back_differs"):
+        _found(hmi, command, "executed", shows)
+    assert _found(hmi, command, "failed", shows)
+
+
+def test_the_refusal_says_what_to_do(hmi: Hmi, hands: Hands) -> None:
+    """Both values in the tag's unit, and the way out, must be in the sentence."""
+    command = hands.command_in("unknown")
+    said = "the panel shows 12345 rpm, approved was 400 rpm; settle it as failed"
+    with pytest.raises(psycopg.Error, match=said):
+        _found(hmi, command, "executed", 12345.0)
+
+
+def test_who_saw_no_value_confirms_nothing(hmi: Hmi, hands: Hands) -> None:
+    """An earlier read-back of the gateway's must not stand in for what the person did not say."""
+    command = hands.command_in("unknown")
+    assert hands.command(command)["read_back_value"] == 400.0
+    with hands.refuses("illegal_transition"):
+        _found(hmi, command, "executed", None)
+    assert _found(hmi, command, "failed", None)
+    assert hands.command(command)["read_back_value"] == 400.0
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_value_within_the_tolerance_confirms(hmi: Hmi, hands: Hands, listed: bool) -> None:
+    """As close as a read-back has to be; a tag that is not listed any more must show the value itself."""
+    command = hands.command_in("unknown")
+    if not listed:
+        hands.owner.execute(
+            "delete from tag_limits where tag_path = %s", (hands.command(command)["tag_path"],)
+        )
+        with hands.refuses("read_back_differs"):
+            _found(hmi, command, "executed", 400.4)
+    assert _found(hmi, command, "executed", 400.4 if listed else 400.0)
+    assert hands.command(command)["status"] == "executed"
 
 
 def test_a_new_login_in_the_same_session_says_anew(hmi: Hmi, hands: Hands) -> None:
@@ -460,7 +599,8 @@ async def test_a_database_in_use_is_upgraded_with_everything_in_it(older: tuple[
         assert await migrate(database) == tuple(migration.name for migration in migrations())[9:]
         row = hands.owner.execute("select * from operator_sessions").fetchone()
         assert row is not None
-        assert (row["operator_id"], row["may_decide"], row["looking_at"]) == ("carla", None, None)
+        assert (row["operator_id"], row["may_decide"], row["may_arm"]) == ("carla", None, None)
+        assert row["looking_at"] is None
         hands.approve(made, by="carla")
         assert hands.recommendation(made)["status"] == "approved"
         loose = hands.owner.execute(

@@ -28,6 +28,12 @@ else:
 
     RuntimeException = SQLException = Throwable
 
+    class _LinkedHashMap(dict):
+        """Java's own has an order and `put`."""
+
+        def put(self, key, value):
+            self[key] = value
+
 
 class Killed(BaseException):
     """The thread ends here and now; no handler of the script sees it."""
@@ -283,7 +289,10 @@ def _open_session(_path, p):
     row = gateway.sessions.setdefault(
         p["session_id"], {"operator": p["operator"], "approved": 0, "rejected": 0}
     )
-    row.update(status="active", may_decide=p["may_decide"])
+    row.update(status="active", may_decide=p["may_decide"], may_arm=p["may_arm"])
+    for key, other in gateway.sessions.items():
+        if key != p["session_id"] and key.startswith(p["session_id"].split("/")[0] + "/"):
+            other["status"] = "closed"
     return [{"session_id": p["session_id"]}]
 
 
@@ -317,6 +326,10 @@ def _decide(path, p):
 def _recommendation(_path, p):
     row = gateway.recommendations.get(p["recommendation_id"])
     return [] if row is None else [row]
+
+
+def _command(_path, p):
+    return [row for row in gateway.commands if row["command_id"] == p["command_id"]]
 
 
 def _settle_by_hand(path, p):
@@ -360,6 +373,7 @@ _QUERIES = {
     "Recommendations/rejectRecommendation": _decide,
     "Recommendations/deferRecommendation": _decide,
     "Recommendations/getRecommendation": _recommendation,
+    "Commands/getCommand": _command,
     "Commands/settleByHand": _settle_by_hand,
     "Control/setArmed": _set_armed,
     "Audit/searchAudit": _search_audit,
@@ -423,7 +437,7 @@ def _asked(name):
 
 
 def install(parameters):
-    """Put `system`, and under CPython also `java.lang`, where the scripts import them from."""
+    """Put `system`, and under CPython also what is used of `java`, where the scripts import them from."""
     _parameters.update(parameters)
     system = types.ModuleType("system")
     system.tag = types.ModuleType("system.tag")
@@ -448,7 +462,9 @@ def install(parameters):
         java.lang = types.ModuleType("java.lang")
         java.lang.Throwable = Throwable
         java.lang.System = java.lang.Thread = None  # every test brings its own clock
-        sys.modules.update({"java": java, "java.lang": java.lang})
+        java.util = types.ModuleType("java.util")
+        java.util.LinkedHashMap = _LinkedHashMap
+        sys.modules.update({"java": java, "java.lang": java.lang, "java.util": java.util})
     as_81(system)
 
 

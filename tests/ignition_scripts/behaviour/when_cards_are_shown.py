@@ -81,8 +81,29 @@ def it_says_the_exact_write_with_its_limits():
     assert write["limits"] == "allowed: 100 to 800 kg/h, at most 400 kg/h in one step"
     assert write["change"] == "\u221225 %"
     assert write["before"] == 450.0
+    assert (
+        0 < write["tolerance"] < 0.0001
+    )  # no tolerance is listed: the same, as exactly as a Float tag can be
     assert write["waiting"] is True
     assert cards.card(row(status="executed"))["writes"][0]["write"]["waiting"] is False
+
+
+def it_shows_every_digit_of_a_write():
+    for before, after, shown in (
+        (1234567.0, 123.4567, ("1234567", "123.4567")),
+        (0.0004, 1234567.25, ("0.0004", "1234567.25")),
+        (0.1, 0.10000000149011612, ("0.1", "0.10000000149011612")),
+    ):
+        text = json.dumps([dict(WRITE, **{"from": before, "to": after, "unit": ""})])
+        write = cards.card(row(proposed_writes=text))["writes"][0]["write"]
+        assert (write["from"], write["to"]) == shown, write
+
+
+def it_calls_moved_only_what_is_beyond_the_tolerance_of_the_tag():
+    listed = {"[default]R2/Setpoint": dict(LIMITS["[default]R2/Setpoint"], tolerance=2.5)}
+    assert cards.card(row(limits=json.dumps(listed)))["writes"][0]["write"]["tolerance"] == 2.5
+    switch = json.dumps([dict(WRITE, **{"from": False, "to": True})])
+    assert cards.card(row(proposed_writes=switch))["writes"][0]["write"]["tolerance"] == 0
 
 
 def it_says_a_switch_as_on_and_off():

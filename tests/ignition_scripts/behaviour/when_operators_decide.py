@@ -4,7 +4,7 @@
 from __future__ import unicode_literals
 
 import fakes
-from bridge import hmi
+from bridge import config, hmi
 from when_cards_are_shown import row
 
 OPERATOR = "Authenticated/Roles/Operator"
@@ -18,7 +18,7 @@ class _Thing(object):
 
 def _session(user="anna", authenticated=True):
     auth = _Thing(authenticated=authenticated, user=_Thing(userName=user))
-    return _Thing(props=_Thing(id="p-1", auth=auth, theme="light"))
+    return _Thing(props=_Thing(id="p-1", auth=auth, theme="light"), custom=_Thing())
 
 
 def _popup(session=None, levels=(OPERATOR,), **params):
@@ -49,6 +49,27 @@ def it_approves_what_was_shown_in_the_name_of_the_login():
     assert _said(component)[0] == "done"
     assert gateway.sessions["p-1/anna"]["approved"] == 1
     assert gateway.sessions["p-1/anna"]["may_decide"] is True
+    assert gateway.sessions["p-1/anna"]["may_arm"] is False
+
+
+def it_records_the_two_rights_apart():
+    for levels, rights in (((OPERATOR,), (True, False)), ((ENGINEER,), (False, True)), ((), (False, False))):
+        gateway = fakes.fresh()
+        gateway.levels = set(levels)
+        hmi.started(_session())
+        row_ = gateway.sessions["p-1/anna"]
+        assert (row_["may_decide"], row_["may_arm"]) == rights, levels
+
+
+def it_ends_the_row_of_whoever_has_logged_out():
+    gateway = fakes.fresh()
+    gateway.levels = {OPERATOR}
+    hmi.started(_session())
+    hmi.cameOrWent(_Thing(session=_session(authenticated=False)))
+    assert gateway.sessions["p-1/anna"]["status"] == "closed"
+    hmi.cameOrWent(_Thing(session=_session()))
+    hmi.cameOrWent(_Thing(session=_session("ben")))
+    assert [gateway.sessions["p-1/" + who]["status"] for who in ("anna", "ben")] == ["closed", "active"]
 
 
 def it_does_nothing_at_the_second_click():
@@ -74,13 +95,16 @@ def it_stops_a_viewer_and_somebody_who_is_not_logged_in():
 
 
 def it_refuses_writes_that_changed_since():
-    gateway, component = _popup(digest="d0")
-    hmi.confirm(component)
-    assert gateway.recommendations["R-1"]["status"] == "pending"
-    assert _said(component) == (
-        "changed",
-        "Changed since you opened it: look again. Nothing was changed by you.",
-    )
+    for decision in ("approve", "reject", "defer"):
+        for digest in ("d0", "", None):
+            gateway, component = _popup(decision=decision, digest=digest)
+            component.view.custom.reason = "planned"
+            hmi.confirm(component)
+            assert gateway.recommendations["R-1"]["status"] == "pending"
+            assert _said(component) == (
+                "changed",
+                "Changed since you opened it: look again. Nothing was changed by you.",
+            )
 
 
 def it_says_who_was_faster():
@@ -111,6 +135,7 @@ def it_defers_for_the_chosen_time():
     assert gateway.decided[0][1] == {
         "recommendation_id": "R-1",
         "operator": "anna",
+        "digest": "d1",
         "minutes": 120,
         "comment": None,
     }
@@ -187,7 +212,7 @@ def it_arms_only_for_engineers_and_disarms_for_operators_too():
 
 def it_settles_an_unknown_outcome_by_what_a_person_saw():
     gateway, component = _popup(command_id="C-1")
-    gateway.commands = [{"command_id": "C-1", "recommendation_id": "R-1", "status": "unknown"}]
+    gateway.commands = [_unknown()]
     custom = component.view.custom
     custom.found, custom.readBack, custom.seen = "", None, ""
     hmi.confirmSettle(component)
@@ -195,6 +220,12 @@ def it_settles_an_unknown_outcome_by_what_a_person_saw():
     custom.found, custom.seen = "executed", "panel in hall 2"
     hmi.confirmSettle(component)
     assert "value" in _said(component)[1]
+    for wrong in (12345.0, 400.0, 404.4):
+        custom.readBack = wrong
+        hmi.confirmSettle(component)
+        assert _said(component)[0] == "wanted"
+        assert ("shows %g kg/h, approved was 405 kg/h" % wrong) in _said(component)[1]
+    assert gateway.decided == []
     custom.readBack = 405.0
     hmi.confirmSettle(component)
     assert _said(component)[0] == "done"
@@ -204,7 +235,32 @@ def it_settles_an_unknown_outcome_by_what_a_person_saw():
         "status": "executed",
         "code": None,
         "read_back": 405.0,
-        "result": "confirmed by a person: panel in hall 2",
+        "result": "confirmed by anna at the panel: 405 kg/h; panel in hall 2",
+    }
+
+
+def it_settles_as_not_written_whatever_the_panel_shows():
+    gateway, component = _popup(command_id="C-1")
+    gateway.commands = [_unknown()]
+    custom = component.view.custom
+    custom.found, custom.readBack, custom.seen = "failed", 12345.678, "panel in hall 2"
+    hmi.confirmSettle(component)
+    assert gateway.decided[0][1]["status"] == "failed"
+    assert (
+        gateway.decided[0][1]["result"]
+        == "found not written by anna at the panel: 12345.678 kg/h; panel in hall 2"
+    )
+
+
+def _unknown():
+    return {
+        "command_id": "C-1",
+        "recommendation_id": "R-1",
+        "status": "unknown",
+        "new_value": 405.0,
+        "unit": "kg/h",
+        "data_type": "Double",
+        "tolerance": 0.5,
     }
 
 
@@ -230,5 +286,12 @@ def it_exports_what_the_filters_show():
 def it_keeps_a_page_opening_while_the_database_is_away():
     gateway = fakes.fresh()
     gateway.before["openOperatorSession"] = fakes.fail()
-    hmi.started(_session())
+    session = _session()
+    hmi.started(session)
     assert gateway.named("openOperatorSession")
+    found = session.custom
+    assert (found.agent_id, found.offline_after_s, found.silent_after_s) == (
+        config.AGENT_ID,
+        config.OFFLINE_AFTER_S,
+        config.SILENT_AFTER_S,
+    )

@@ -5,7 +5,8 @@ from __future__ import unicode_literals
 
 import json
 
-from bridge import banner, pages, trends
+import fakes
+from bridge import banner, hmi, pages, trends
 from when_cards_are_shown import AGENT, row
 
 EVIDENCE = json.dumps(
@@ -56,17 +57,56 @@ def it_puts_the_worst_in_the_banner_and_the_rest_behind_it():
 
 
 def it_never_shows_a_header_that_was_true_once():
-    found = pages.header({"agent": None, "agentGood": False})
+    found = pages.header({"agent": None, "agentGood": False, "silent": 0})
     assert [found[name]["text"] for name in ("agent", "armed", "waiting")] == [
         "Agent not known",
         "Armed? not known",
         "Waiting? not known",
     ]
     found = pages.header(
-        {"agent": [dict(AGENT, armed=False, online=False, heartbeat_age_s=34.0)], "agentGood": True}
+        {
+            "agent": [dict(AGENT, armed=False, online=False, heartbeat_age_s=34.0)],
+            "agentGood": True,
+            "silent": 0,
+        }
     )
     assert found["agent"]["text"] == "Agent offline, 34 s"
     assert found["armed"]["text"].startswith("DISARMED")
+
+
+def it_says_for_how_long_a_query_that_hangs_has_not_been_answered():
+    hanging = {"agent": [AGENT], "agentGood": False, "silent": 9}
+    assert pages.header(hanging)["agent"]["text"] == "Agent not known: no answer for 9 s"
+    found = pages.banners(hanging)
+    assert found["word"] == "DATABASE SILENT"
+    assert found["text"].startswith("no answer from the database for 9 s;")
+
+
+def it_puts_the_time_first_in_every_point_of_a_chart():
+    found = hmi.trend({"rows": READINGS, "good": True, "evidence": EVIDENCE})
+    assert len(found["series"]) == 2
+    for series in found["series"]:
+        for point in series["data"]:
+            assert list(point.keySet() if fakes.JYTHON else point)[0] == "t_stamp"
+
+
+def it_says_that_a_person_confirmed_and_nobody_read_back():
+    for actor, old, said in (
+        ("anna", "unknown", "Confirmed by a person at the panel"),
+        ("gateway/P/1", "unknown", "Write read back and equal"),
+        ("bridge_agent", "unknown", "Write read back and equal"),
+        ("anna", "executing", "Write read back and equal"),
+    ):
+        row = _entry(action="command.executed", actor=actor, old_status=old, db_role="bridge_agent")
+        told = pages.timeline({"rows": [row], "good": True, "evidence": "{}"})
+        assert told[0]["entry"]["what"] == said, actor
+
+
+def it_tells_the_day_of_what_is_long_ago():
+    for ago_s, shown in ((0.0, "00:00:40"), (43199.0, "00:00:40"), (43201.0, "Jan 01 00:00:40")):
+        rows = [_entry(ago_s=ago_s)]
+        told = pages.timeline({"rows": rows, "good": True, "evidence": "{}"})
+        assert told[0]["entry"]["clock"] == shown
 
 
 def it_tells_the_story_from_the_reading_on():
@@ -108,9 +148,9 @@ def it_marks_the_limit_and_what_lies_beyond_it():
         "Flow rate",
     ]  # no pressure measured
     points = chart["series"][0]["data"]
-    assert set(point["Limit"] for point in points) == set([90.0])
-    assert [point["Out of limit"] for point in points] == [None, None, None, None, 91.0, 92.0]
-    assert "Limit" not in chart["series"][1]["data"][0]
+    assert set(dict(point)["Limit"] for point in points) == set([90.0])
+    assert [dict(point)["Out of limit"] for point in points] == [None, None, None, None, 91.0, 92.0]
+    assert "Limit" not in dict(chart["series"][1]["data"][0])
     assert chart["plots"][0]["axes"][0]["label"]["text"] == "Temperature in \u00b0C"
     for rows, good, note in (
         (None, True, "Loading the trend."),
@@ -119,10 +159,10 @@ def it_marks_the_limit_and_what_lies_beyond_it():
     ):
         nothing = trends.chart(rows, good, EVIDENCE)
         assert (nothing["empty"], nothing["note"]) == (True, note)
-    assert trends.chart(READINGS, True, "no json")["series"][0]["data"][0] == {
-        "t_stamp": 0.0,
-        "Temperature": 87.0,
-    }
+    assert trends.chart(READINGS, True, "no json")["series"][0]["data"][0] == [
+        ("t_stamp", 0.0),
+        ("Temperature", 87.0),
+    ]
 
 
 def it_shows_one_recommendation_whole():

@@ -58,6 +58,31 @@ SHOWN = [
     (None, "kg/h", "nothing"),
     (0.1, "\u00b0C", "0.1 \u00b0C"),
     ("\u00fc", "", "\u00fc"),
+    (1234567.0, "", "1234567"),
+    (123.4567, "", "123.4567"),
+    (0.0004, "", "0.0004"),
+    (-337.5, "kg/h", "-337.5 kg/h"),
+    (0.0, "", "0"),
+    (0.1 + 0.2, "", "0.30000000000000004"),
+    (0.10000000149011612, "", "0.10000000149011612"),
+    (2.0**53, "", "9007199254740992"),
+    (1e22, "", "10000000000000000000000"),
+    (2e-3, "", "0.002"),
+    (5e-324, "", "0." + "0" * 323 + "5"),
+    (float("inf"), "", "inf"),
+]
+READ = [
+    (0.10000000149011612, "", "0.1"),
+    (450.1000061035156, "kg/h", "450.1 kg/h"),
+    (449.8, "", "449.8"),
+    (16777215.0, "", "16777215"),
+    (3.4028234663852886e38, "", "3402823466" + "0" * 29),
+    (0.30000000000000004, "", "0.30000000000000004"),
+    (1e300, "", "1" + "0" * 300),
+    (-0.0, "", "0"),
+    (7, "", "7"),
+    (True, "", "on"),
+    (None, "", "nothing"),
 ]
 
 
@@ -91,3 +116,8 @@ def it_refuses_what_the_type_cannot_hold():
 def it_shows_values_as_people_read_them():
     for value, unit, wanted in SHOWN:
         assert values.show(value, unit) == wanted, (value, values.show(value, unit))
+
+
+def it_shows_what_a_float_tag_holds_as_it_was_meant():
+    for value, unit, wanted in READ:
+        assert values.showRead(value, unit) == wanted, (value, values.showRead(value, unit))

@@ -6,14 +6,17 @@ from bridge import wording
 CALM, WATCH, ACT, LOST = u"calm", u"watch", u"act", u"lost"
 
 
-def header(row, good):
-	# type: (dict, bool) -> dict
-	"""Agent, armed and waiting as chips; `row` is None before the first answer and when none came."""
+def header(row, good, silent_s=0):
+	# type: (dict, bool, float) -> dict
+	"""Agent, armed and waiting as chips; `row` is None before the first answer and when none came.
+
+	`silent_s` is above 0 when a query was asked that long ago and neither answered nor failed.
+	"""
 	if not good or row is None:
 		waiting = good
 		return {
 			"agent": _chip(
-				u"Asking" if waiting else u"Agent not known",
+				u"Asking" if waiting else _unknown(silent_s),
 				CALM if waiting else LOST,
 				u"material/hourglass_empty" if waiting else u"material/cloud_off",
 			),
@@ -27,11 +30,18 @@ def header(row, good):
 	return {"agent": _agent(row), "armed": _armed(row), "waiting": _waiting(row)}
 
 
-def of(row, good):
-	# type: (dict, bool) -> dict
+def _unknown(silent_s):
+	# type: (float) -> str
+	return u"Agent not known: no answer for %s" % wording.age(silent_s) if silent_s else u"Agent not known"
+
+
+def of(row, good, silent_s=0):
+	# type: (dict, bool, float) -> dict
 	"""The line above every page; not visible while nothing needs a person."""
 	if not good:
 		text = u"nothing shown here is current; watch the plant on its own displays"
+		if silent_s:
+			text = u"no answer from the database for %s; %s" % (wording.age(silent_s), text)
 		return _line(LOST, u"material/cloud_off", u"DATABASE SILENT", text, u"")
 	if row is None:
 		return _line(CALM, u"", u"", u"", u"")

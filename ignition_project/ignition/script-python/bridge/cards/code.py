@@ -77,7 +77,7 @@ def card(row, operator=u""):
 		"left": wording.left(left_s) if pending else u"",
 		"soon": pending and left_s is not None and left_s < SOON_S,
 		"lookers": _lookers(row.get("lookers"), operator),
-		"approvals": _approvals(row),
+		"approvals": approvals(row),
 		"chip": chip(row),
 		"decidable": pending and not problem and (left_s is None or left_s > 0),
 		"source": _source(row),
@@ -141,12 +141,15 @@ def _lookers(names, operator):
 	return u"%s %s looking at this now" % (u", ".join(listed), u"is" if len(listed) == 1 else u"are")
 
 
-def _approvals(row):
+def approvals(row):
 	# type: (dict) -> str
+	"""How many of the approvals are there, and whose; empty where one is enough."""
 	wanted = row.get("approvals_required") or 1
 	if wanted < 2:
 		return u""
-	return u"%d of %d approvals given" % (row.get("approvals_given") or 0, wanted)
+	names = row.get("approvers")
+	by = u", by %s" % names if names else u""
+	return u"%d of %d approvals given%s" % (row.get("approvals_given") or 0, wanted, by)
 
 
 def _source(row):

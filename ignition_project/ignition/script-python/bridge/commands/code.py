@@ -88,18 +88,43 @@ def _row(row):
 	}
 
 
-def settlement(found, readBack, seen):
-	# type: (str, float, str) -> tuple
-	"""(parameters for Commands/settleByHand, None), or (None, sentence) that says what is still missing."""
+def settlement(found, readBack, seen, command, operator):
+	# type: (str, float, str, dict, str) -> tuple
+	"""(parameters for Commands/settleByHand, None), or (None, sentence) that says what is still missing.
+
+	`command` is the row of Commands/getCommand: a value counts as written only when it is the new one.
+	"""
 	if found not in ("executed", "failed"):
 		return None, u"Say what you found: was it written or not?"
 	if found == "executed" and readBack is None:
 		return None, u"Enter the value that the panel shows."
+	if found == "executed" and not _isNew(readBack, command):
+		return None, u"The panel shows %s, approved was %s: settle it as not written." % (
+			_number(readBack, command),
+			_number(command["new_value"], command),
+		)
 	if not (seen or u"").strip():
 		return None, u"Write what you saw and where, for those who read it later."
+	shown = u"" if readBack is None else u": %s" % _number(readBack, command)
+	word = u"confirmed" if found == "executed" else u"found not written"
 	return {
 		"status": found,
-		"result": u"%s by a person: %s" % (u"confirmed" if found == "executed" else u"not written, said", seen.strip()),
+		"result": u"%s by %s at the panel%s; %s" % (word, operator, shown, seen.strip()),
 		"code": None if found == "executed" else u"not_confirmed",
 		"read_back": readBack,
 	}, None
+
+
+def _isNew(number, command):
+	# type: (float, dict) -> bool
+	"""As close to the new value as a read-back has to be; a Boolean is 0 or 1 here, and exactly that."""
+	tolerance = 0 if command["data_type"] == values.BOOLEAN else command["tolerance"]
+	return values.equalEnough(number, command["new_value"], command["data_type"], tolerance)
+
+
+def _number(number, command):
+	# type: (float, dict) -> str
+	"""As the panel shows it, every digit of it: 12345.678 must not look like 12345.7."""
+	if command["data_type"] == values.BOOLEAN and number in (0, 1):
+		return values.show(number == 1, command["unit"])
+	return (u"%.15g %s" % (number, command["unit"] or u"")).rstrip()

@@ -7,6 +7,10 @@ AGENT_ID = ""
 # Silence after which an agent counts as offline: three heartbeats of the bridge (agent.heartbeat_s).
 OFFLINE_AFTER_S = 15.0
 
+# Silence after which a page says that the database does not answer: four polls of Health/watchAgent. A query
+# that hangs fails nowhere, so the views measure it. Sessions get these three numbers when they start.
+SILENT_AFTER_S = 8.0
+
 # How long an approval may wait for its write. Not above agent.approval_valid_s of bridge.toml: here it
 # holds also while the bridge is away and cannot cancel what has lapsed.
 APPROVAL_VALID_S = 300.0

@@ -51,18 +51,20 @@ def stillRight(command, value, reading, now_s):
 	if not values.fitsType(reading.value, dataType):
 		return Refusal(
 			refusals.WRONG_TYPE,
-			u"%s shows %s, listed is a %s; nothing was written" % (path, values.show(reading.value, unit), dataType),
+			u"%s shows %s, listed is a %s; nothing was written"
+			% (path, values.showRead(reading.value, unit), dataType),
 		)
 	expected = values.asWritten(command["expected_value"], dataType)
 	if values.equalEnough(reading.value, value, dataType, command["tolerance"]):
 		return Refusal(
-			refusals.NO_CHANGE, u"%s already shows %s; nothing was written" % (path, values.show(reading.value, unit))
+			refusals.NO_CHANGE,
+			u"%s already shows %s; nothing was written" % (path, values.showRead(reading.value, unit)),
 		)
 	if not values.equalEnough(reading.value, expected, dataType, command["tolerance"]):
 		return Refusal(
 			refusals.MOVED_AWAY,
 			u"%s shows %s, approved was a change from %s; somebody moved it; nothing was written"
-			% (path, values.show(reading.value, unit), values.show(expected, unit)),
+			% (path, values.showRead(reading.value, unit), values.show(expected, unit)),
 		)
 	return limits.checkWrite(
 		path,

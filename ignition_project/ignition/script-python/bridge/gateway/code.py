@@ -37,16 +37,24 @@ def watchAgent():
 
 def openSession(session):
 	# type: (object) -> str
-	"""Record who is at this Perspective session and whether that login may decide; call it after every login.
+	"""Record who is at this Perspective session and what that login may do; call it after every login and logout.
 
 	Returns the session's key for countDecision, or None when nobody is logged in.
 	"""
 	operator = operatorOf(session)
 	if not operator:
+		closeSession(session)  # whoever was logged in here is not any more
 		return None
 	key = _sessionKey(session, operator)
-	mayDecide = system.perspective.isAuthorized(False, config.DISARMS, session.props.id)
-	query("Sessions/openOperatorSession", {"session_id": key, "operator": operator, "may_decide": bool(mayDecide)})
+	query(
+		"Sessions/openOperatorSession",
+		{
+			"session_id": key,
+			"operator": operator,
+			"may_decide": bool(system.perspective.isAuthorized(False, config.DECIDES, session.props.id)),
+			"may_arm": bool(system.perspective.isAuthorized(False, config.ARMS, session.props.id)),
+		},
+	)
 	return key
 
 

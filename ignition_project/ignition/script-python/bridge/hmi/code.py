@@ -6,7 +6,8 @@ The actor is always the login of the session and never a field or a parameter.
 """
 
 import system
-from bridge import audit, commands, config, datasets, gateway, outcomes, wording
+from bridge import audit, commands, config, datasets, gateway, outcomes, pages, wording
+from java.util import LinkedHashMap
 
 MAX_AUDIT_ROWS = 500
 
@@ -126,7 +127,9 @@ def _decide(component, operator):
 	params, custom = component.view.params, component.view.custom
 	decision, key, digest = params.decision, params.recommendation_id, params.digest
 	reason = (custom.reason or u"").strip()
-	asked = {"recommendation_id": key, "operator": operator}
+	if not digest:
+		return outcomes.changed()  # nobody decides on what was not shown
+	asked = {"recommendation_id": key, "operator": operator, "digest": digest}
 	if decision == outcomes.REJECT:
 		if not reason:
 			return outcomes.wanted(u"Say why, for those who read it later.")
@@ -139,7 +142,7 @@ def _decide(component, operator):
 		asked.update(minutes=custom.minutes, comment=reason or None)
 	else:
 		path = "Recommendations/approveRecommendation"
-		asked.update(digest=digest, comment=reason or None)
+		asked["comment"] = reason or None
 	found = gateway.query(path, asked)
 	if not found:
 		rows = gateway.query("Recommendations/getRecommendation", {"recommendation_id": key})
@@ -152,10 +155,14 @@ def _decide(component, operator):
 def _settle(component, operator):
 	# type: (object, str) -> dict
 	custom = component.view.custom
-	asked, missing = commands.settlement(custom.found, custom.readBack, custom.seen)
+	key = component.view.params.command_id
+	found = gateway.query("Commands/getCommand", {"command_id": key})
+	if not found:
+		return outcomes.settled([])
+	asked, missing = commands.settlement(custom.found, custom.readBack, custom.seen, found[0], operator)
 	if missing is not None:
 		return outcomes.wanted(missing)
-	asked.update(command_id=component.view.params.command_id, operator=operator)
+	asked.update(command_id=key, operator=operator)
 	return outcomes.settled(gateway.query("Commands/settleByHand", asked))
 
 
@@ -183,6 +190,10 @@ def _may(component, levels):
 def started(session):
 	# type: (object) -> None
 	"""A Perspective session or a page of it has started."""
+	custom = session.custom
+	custom.agent_id = config.AGENT_ID
+	custom.offline_after_s = config.OFFLINE_AFTER_S
+	custom.silent_after_s = config.SILENT_AFTER_S
 	_recorded(gateway.openSession, session)
 
 
@@ -270,3 +281,20 @@ def toggleMenu():
 	# type: () -> None
 	"""Show or hide the menu, which covers a tablet."""
 	system.perspective.toggleDock("menu")
+
+
+def trend(value):
+	# type: (object) -> dict
+	"""The trend's series with points whose columns stay in order; a Jython dict would put any column first."""
+	chart = pages.trend(value)
+	for series in chart["series"]:
+		series["data"] = [_ordered(point) for point in series["data"]]
+	return chart
+
+
+def _ordered(pairs):
+	# type: (list) -> object
+	point = LinkedHashMap()
+	for name, value in pairs:
+		point.put(name, value)
+	return point

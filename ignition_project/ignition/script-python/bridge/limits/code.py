@@ -18,8 +18,8 @@ def checkWrite(tagPath, value, unit, limits, present, readingAge_s, sinceLastWri
 	if not limits["low"] <= value <= limits["high"]:
 		return Refusal(
 			refusals.OUT_OF_RANGE,
-			u"%s: %s is outside %g to %s"
-			% (tagPath, values.show(value, unit), limits["low"], values.show(limits["high"], unit)),
+			u"%s: %s is outside %s to %s"
+			% (tagPath, values.show(value, unit), values.show(limits["low"], u""), values.show(limits["high"], unit)),
 		)
 	if readingAge_s > limits["max_age_s"]:
 		return Refusal(
@@ -35,7 +35,7 @@ def checkWrite(tagPath, value, unit, limits, present, readingAge_s, sinceLastWri
 				% (
 					tagPath,
 					values.show(step, unit),
-					values.show(present, unit),
+					values.showRead(present, unit),
 					values.show(limits["max_step"], unit),
 				),
 			)

@@ -1,7 +1,7 @@
 # Pure: touches neither `system` nor Java; runs unchanged under Jython 2.7 and CPython 3.
 """What a confirming popup says after its button: done, or exactly why not and what to do now."""
 
-from bridge import wording
+from bridge import cards, wording
 
 APPROVE, REJECT, DEFER = "approve", "reject", "defer"
 
@@ -25,6 +25,7 @@ SILENT = (
 )
 NOT_SENT = u"The database does not answer, so nothing was recorded. Press again when it is back."
 NOBODY = u"Nobody is logged in here, so nobody can decide. Log in and try again."
+WITHDRAWN = u"Withdrawn: the condition cleared, or a newer proposal took its place."
 NO_ROLE = u"Your login may not do this: it takes the role %s. Nothing was changed."
 
 
@@ -75,7 +76,7 @@ def done(decision, row, count):
 		return _said(u"done", u"Your approval is recorded. Nothing is written before another person approved it too.")
 	if not count:
 		return _said(u"done", u"Approved. A work order for a person is opened.")
-	return _said(u"done", u"Approved. %s handed over." % wording.count(count, u"write"))
+	return _said(u"done", u"Approved. Waiting to be written; nothing has been sent yet.")
 
 
 def whyNot(decision, row, digest, operator):
@@ -98,7 +99,7 @@ def whyNot(decision, row, digest, operator):
 	if status == "expired":
 		return _said(u"changed", u"Expired: nobody answered in time. Nothing was changed by you.")
 	if status == "superseded":
-		return _said(u"changed", u"Withdrawn: the condition cleared, or a newer proposal took its place.")
+		return _said(u"changed", WITHDRAWN)
 	if row["write_digest"] != digest:
 		return changed()
 	return _said(u"changed", u"It could not be recorded just now. Close this and look again.")
@@ -110,43 +111,99 @@ def changed():
 	return _said(u"changed", u"Changed since you opened it: look again. Nothing was changed by you.")
 
 
-def meanwhile(decision, row, digest, operator):
-	# type: (str, dict, str, str) -> dict
-	"""While the popup is open: what has happened to its recommendation, or None while it is as it was shown."""
-	if row["status"] == "pending" and row["write_digest"] == digest:
-		left_s = row["expires_in_s"]
-		if left_s is not None and left_s <= 0:
-			return _said(u"changed", u"Expired: nobody may approve it any more.")
-		return None
-	return whyNot(decision, row, digest, operator)
+def meanwhile(row, digest, operator):
+	# type: (dict, str, str) -> str
+	"""While the popup is open: why it cannot be confirmed any more, or empty while it is as it was shown.
+
+	Said before a click, so it does not talk of what a click did.
+	"""
+	if row is None:
+		return u"This recommendation does not exist any more."
+	status = row["status"]
+	if status in ("rejected", "deferred", "approved", "executing", "executed", "failed"):
+		person = _decider(row)
+		by = u" by you" if _same(person, operator) else u" by %s" % person if person else u""
+		return u"Already %s%s." % (status if status in ("rejected", "deferred") else u"approved", by)
+	if status == "superseded":
+		return WITHDRAWN
+	left_s = row["expires_in_s"]
+	if status == "expired" or (status == "pending" and left_s is not None and left_s <= 0):
+		return u"Expired: nobody may approve it any more."
+	if status != "pending":
+		return u"It cannot be decided now: it is %s." % status
+	return u"" if row["write_digest"] == digest else u"Changed since you opened it: look again."
 
 
-def popup(live, good, decision, digest, operator, agent):
-	# type: (list, bool, str, str, str, dict) -> dict
+def popup(live, good, digest, operator, agent):
+	# type: (list, bool, str, str, dict) -> dict
 	"""The live part of the popup: may it still be confirmed, why not, how it goes on, and what to know first."""
 	if not good:
-		return _live(False, u"The database does not answer; nothing can be decided now.", u"", agent)
+		return _live(u"The database does not answer; nothing can be decided now.", agent)
 	if live is None:
-		return _live(True, u"", u"", agent)
+		return _live(u"", agent)
 	row = live[0] if live else None
-	ended = whyNot(decision, None, digest, operator) if row is None else meanwhile(decision, row, digest, operator)
-	shown = _live(ended is None, u"" if ended is None else ended["text"], u"" if row is None else _progress(row), agent)
-	if ended is None:
-		shown["left"] = wording.left(row["expires_in_s"])
+	why = meanwhile(row, digest, operator)
+	shown = _live(why, agent)
+	if row is not None:
+		shown["progress"] = _progress(row)
+		shown["approvals"] = cards.approvals(row)
+		shown["left"] = u"" if why else wording.left(row["expires_in_s"])
+		if row["status"] in ("executing", "executed", "failed"):
+			shown["sent"], shown["waits"] = True, u""
 	return shown
 
 
-def _live(open_, why, progress, agent):
-	# type: (bool, str, str, dict) -> dict
-	note = u""
+def _live(why, agent):
+	# type: (str, dict) -> dict
+	"""`note` is said before the click, `waits` after it; `sent`: the writes are on their way or have ended."""
+	note = waits = u""
 	if agent is not None and not agent["armed"]:
 		note = u"Writes are disarmed by %s (%s): an approval is written only if somebody arms them in time." % (
 			agent["armed_by"] or u"somebody",
 			agent["armed_reason"] or u"no reason given",
 		)
+		waits = u" Writes are disarmed: it is written only if somebody arms them in time."
 	elif agent is not None and not (agent["watched"] and agent["online"]):
 		note = u"The agent is offline: an approval lapses if it does not come back in time."
-	return {"open": open_, "why": why, "progress": progress, "note": note, "left": u""}
+		waits = u" The agent is offline: it is written only if the agent comes back in time."
+	return {
+		"open": not why,
+		"why": why,
+		"progress": u"",
+		"approvals": u"",
+		"note": note,
+		"waits": waits,
+		"sent": False,
+		"left": u"",
+	}
+
+
+def arming(rows, good, agent, opened):
+	# type: (list, bool, dict, list) -> dict
+	"""What an engineer reads before arming: who disarmed, when and why, and what leaves at this press."""
+	if not good:
+		return {"who": u"The database does not answer: who disarmed, and what waits, is not known.", "waiting": u""}
+	row = rows[0] if rows else None
+	who = waiting = u""
+	if row is not None and not row["armed"]:
+		who = u"Disarmed by %s %s: %s" % (
+			row["changed_by"] or u"somebody",
+			wording.ago(row["changed_ago_s"]),
+			row["reason"] or u"no reason given",
+		)
+	if agent is not None and opened is not None:
+		approved, commands = (opened[0]["approved_total"] if opened else 0), agent["commands_waiting"]
+		# What was approved while disarmed has no command yet: it is made once writes are armed.
+		said = []
+		if approved:
+			said.append(wording.count(approved, u"approved recommendation"))
+		if commands:
+			said.append(wording.count(commands, u"command"))
+		verb = u"waits" if approved + commands == 1 else u"wait"
+		waiting = u"Nothing approved waits to be written."
+		if said:
+			waiting = u"%s %s and may be written at this press." % (u" and ".join(said), verb)
+	return {"who": who, "waiting": waiting}
 
 
 def _progress(row):

@@ -20,16 +20,16 @@ from bridge import (
 
 def banners(value):
 	# type: (object) -> dict
-	"""{agent, agentGood} to the line above every page."""
+	"""{agent, agentGood, silent} to the line above every page; `silent`: seconds without an answer, else 0."""
 	found = datasets.plain(value)
-	return banner.of(_first(found["agent"]), found["agentGood"])
+	return banner.of(_first(found["agent"]), found["agentGood"], found["silent"])
 
 
 def header(value):
 	# type: (object) -> dict
-	"""{agent, agentGood} to the header's chips."""
+	"""{agent, agentGood, silent} to the header's chips."""
 	found = datasets.plain(value)
-	return banner.header(_first(found["agent"]), found["agentGood"])
+	return banner.header(_first(found["agent"]), found["agentGood"], found["silent"])
 
 
 def recommendations(value):
@@ -81,11 +81,16 @@ def decide(value):
 	"""{live, good, decision, digest, operator, item, agent} to everything the confirming popup says by itself."""
 	found = datasets.plain(value)
 	decision, item = found["decision"], found["item"]
-	shown = outcomes.popup(
-		found["live"], found["good"], decision, found["digest"], found["operator"], _first(found["agent"])
-	)
+	shown = outcomes.popup(found["live"], found["good"], found["digest"], found["operator"], _first(found["agent"]))
 	shown.update(outcomes.words(decision, item))
 	return shown
+
+
+def arming(value):
+	# type: (object) -> dict
+	"""{rows, good, agent, open} to what is read before arming."""
+	found = datasets.plain(value)
+	return outcomes.arming(found["rows"], found["good"], _first(found["agent"]), found["open"])
 
 
 def equipments(value):

@@ -7,6 +7,8 @@ import time
 
 from bridge import values, wording
 
+NEAR_S = 12 * 3600.0  # beyond it, a time of day alone would name two days
+
 _ICONS = (
 	("recommendation.created", u"material/notifications"),
 	("recommendation.approved", u"material/check_circle"),
@@ -46,6 +48,13 @@ _SAID = {
 	"command.cancelled": u"Command cancelled before it was sent",
 	"work_order.opened": u"Work order opened",
 	"work_order.completed": u"Work order completed",
+}
+
+
+# An unknown outcome that a person ended: nobody read the tag back.
+_FOUND = {
+	"command.executed": u"Confirmed by a person at the panel",
+	"command.failed": u"Found not written by a person",
 }
 
 
@@ -94,8 +103,20 @@ def _entry(row):
 		kind = u"person"
 	elif action in ("recommendation.executed", "command.executed"):
 		kind = u"done"
-	text = _SAID.get(action) or wording.words(action.replace(u".", u" "))
+	text = (_FOUND if _byHand(row) else _SAID).get(action) or wording.words(action.replace(u".", u" "))
 	return _made(row["at"], row["ago_s"], text, _detail(action, detail), row["actor"] or u"", _icon(action), kind)
+
+
+def _byHand(row):
+	# type: (dict) -> bool
+	"""Whether a person ended an unknown outcome; the bridge and the gateway end it by a read-back of their own."""
+	actor = row["actor"] or u""
+	return (
+		row["action"] in _FOUND
+		and row.get("old_status") == "unknown"
+		and actor not in (u"", row.get("db_role"))
+		and not actor.startswith(u"gateway/")
+	)
 
 
 def _detail(action, detail):
@@ -128,10 +149,20 @@ def _icon(action):
 	return u"material/info"
 
 
+def _clock(at_ms, ago_s):
+	# type: (float, float) -> str
+	"""The time of day in UTC, as sessions show it; with the day when it may not be today's."""
+	if at_ms is None:
+		return u""
+	near = ago_s is not None and ago_s <= NEAR_S
+	return u"%s" % time.strftime("%H:%M:%S" if near else "%b %d %H:%M:%S", time.gmtime(at_ms / 1000.0))
+
+
 def _made(at_ms, ago_s, what, detail, who, icon, kind):
 	# type: (float, float, str, str, str, str, str) -> dict
 	return {
 		"at_ms": at_ms,
+		"clock": _clock(at_ms, ago_s),
 		"ago": wording.ago(ago_s),
 		"what": what,
 		"detail": detail,

@@ -55,13 +55,14 @@ def _has(rows, name):
 
 
 def _point(row, name, label, limit, since, below):
-	# type: (dict, str, str, float, float, bool) -> dict
+	# type: (dict, str, str, float, float, bool) -> list
+	"""(column, value) pairs: the chart takes the first column as the time, and a dict has no first."""
 	at, value = row["t_stamp"], row[name]
-	point = {"t_stamp": at, label: value}
+	point = [(u"t_stamp", at), (label, value)]
 	if limit is not None:
-		point["Limit"] = limit
+		point.append((u"Limit", limit))
 	if since is not None:
-		point["Out of limit"] = value if at >= since and _beyond(value, limit, below) else None
+		point.append((u"Out of limit", value if at >= since and _beyond(value, limit, below) else None))
 	return point
 
 

@@ -4,6 +4,7 @@
 from __future__ import division
 
 import math
+import struct
 from numbers import Integral, Real
 
 BOOLEAN = "Boolean"
@@ -57,12 +58,12 @@ def asWritten(number, dataType):
 		raise ValueError("wanted a finite number, found %s" % (number,))
 	if dataType == BOOLEAN:
 		if number not in (0.0, 1.0):
-			raise ValueError("wanted 0 or 1 for a Boolean tag, found %g" % number)
+			raise ValueError("wanted 0 or 1 for a Boolean tag, found %s" % decimal(number))
 		return number == 1.0
 	bounds = INTEGER_BOUNDS.get(dataType)
 	if bounds is not None:
 		if number != math.floor(number):
-			raise ValueError("wanted a whole number for a %s tag, found %g" % (dataType, number))
+			raise ValueError("wanted a whole number for a %s tag, found %s" % (dataType, decimal(number)))
 		whole = int(number)
 		if not bounds[0] <= whole <= bounds[1]:
 			raise ValueError("wanted a %s from %d to %d, found %d" % (dataType, bounds[0], bounds[1], whole))
@@ -108,7 +109,54 @@ def show(value, unit):
 	elif isinstance(value, Integral):
 		shown = u"%d" % value
 	elif isinstance(value, Real):
-		shown = u"%g" % value
+		shown = decimal(value)
 	else:
 		shown = u"%s" % (value,)
 	return (u"%s %s" % (shown, unit or u"")).rstrip()
+
+
+def showRead(value, unit):
+	# type: (object, str) -> str
+	"""A value that was read from a tag: what a Float tag holds for 0.1 reads 0.1.
+
+	Only for what was read. What is going to be written is shown with `show`, to the last digit.
+	"""
+	if isinstance(value, Integral) or not isNumber(value) or not _isSingle(value):
+		return show(value, unit)
+	return (u"%s %s" % (_shortest(value, _single), unit or u"")).rstrip()
+
+
+def decimal(number):
+	# type: (float) -> str
+	"""The shortest decimal that is this very number, without exponent: `1234567`, `0.0004`."""
+	return _shortest(float(number), float) if isFinite(number) else u"%s" % (number,)
+
+
+def _single(number):
+	# type: (float) -> float
+	"""The nearest number that a Float tag can hold."""
+	found = float(number)
+	# Rounded up to few digits, the largest Float is none any more, and packing it fails.
+	return struct.unpack("<f", struct.pack("<f", found))[0] if abs(found) <= FLOAT_MAX else found
+
+
+def _isSingle(number):
+	# type: (float) -> bool
+	return isFinite(number) and abs(number) <= FLOAT_MAX and _single(number) == number
+
+
+def _shortest(number, held):
+	# type: (float, object) -> str
+	"""The fewest digits that `held` takes for this number; repr differs between Jython and CPython, this does not."""
+	for digits in range(17):
+		text = u"%.*e" % (digits, number)
+		if held(text) == number:
+			break
+	mantissa, exponent = text.split(u"e")
+	sign = u"-" if number < 0 else u""
+	figures = mantissa.lstrip(u"-").replace(u".", u"").rstrip(u"0") or u"0"
+	point = int(exponent) + 1
+	if point <= 0:
+		return sign + u"0." + u"0" * -point + figures
+	figures = figures.ljust(point, u"0")
+	return sign + figures[:point] + (u"." + figures[point:] if figures[point:] else u"")

@@ -37,7 +37,7 @@ def verdictOf(command, value, outcome, reading, lastLook):
 		return _verdict(command, FAILED, outcome.code, u"%s; nothing was written" % _said(outcome), None)
 	shown = _shown(reading, dataType)
 	if shown is not None and values.equalEnough(shown, value, dataType, command["tolerance"]):
-		reason = u"written and read back: %s" % values.show(shown, unit)
+		reason = u"written and read back: %s" % values.showRead(shown, unit)
 		if outcome.result != qualities.ACCEPTED:
 			reason += u"; the answer to the write was lost (%s)" % _said(outcome)
 		return _verdict(command, EXECUTED, None, reason, shown)
@@ -49,13 +49,13 @@ def verdictOf(command, value, outcome, reading, lastLook):
 			FAILED,
 			refusals.READ_BACK_DIFFERS,
 			u"the gateway said %s, but %s shows %s instead of %s"
-			% (outcome.status, path, values.show(shown, unit), values.show(value, unit)),
+			% (outcome.status, path, values.showRead(shown, unit), values.show(value, unit)),
 			shown,
 		)
 	seen = (
 		u"the tag cannot be read (%s)" % (u"no answer" if reading is None else reading.status)
 		if shown is None
-		else u"the tag shows %s" % values.show(shown, unit)
+		else u"the tag shows %s" % values.showRead(shown, unit)
 	)
 	return _verdict(
 		command,
@@ -89,15 +89,16 @@ def lateVerdict(command, reading):
 		before = values.asWritten(command["expected_value"], dataType)
 	except ValueError as problem:
 		# Listed as another type since it was sent.
-		reason = u"%s: it shows %s, and the two cannot be compared: %s" % (question, values.show(shown, unit), problem)
+		seen = values.showRead(shown, unit)
+		reason = u"%s: it shows %s, and the two cannot be compared: %s" % (question, seen, problem)
 		return _verdict(command, UNKNOWN, refusals.NOT_CONFIRMED, reason, shown)
 	if values.equalEnough(shown, target, dataType, command["tolerance"]):
-		reason = u"written and read back: %s; confirmed %s after sending" % (values.show(shown, unit), ago)
+		reason = u"written and read back: %s; confirmed %s after sending" % (values.showRead(shown, unit), ago)
 		return _verdict(command, EXECUTED, None, reason, shown)
 	if values.equalEnough(shown, before, dataType, command["tolerance"]):
-		reason = u"not written: %s still shows %s %s after sending" % (path, values.show(shown, unit), ago)
+		reason = u"not written: %s still shows %s %s after sending" % (path, values.showRead(shown, unit), ago)
 		return _verdict(command, FAILED, refusals.NOT_CONFIRMED, reason, shown)
-	reason = u"%s: it shows %s, neither the old value nor the new one" % (question, values.show(shown, unit))
+	reason = u"%s: it shows %s, neither the old value nor the new one" % (question, values.showRead(shown, unit))
 	return _verdict(command, UNKNOWN, refusals.NOT_CONFIRMED, reason, shown)
 
 

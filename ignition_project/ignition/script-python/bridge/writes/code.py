@@ -37,11 +37,23 @@ def _shown(write, limits, waiting):
 		"switch": switch,
 		"unit": unit,
 		"before": before,
+		"tolerance": _tolerance(before, limits),
 		"from": values.show(before, unit),
 		"to": values.show(after, unit),
 		"change": wording.change(before, after),
 		"limits": _range(limits, unit, switch),
 	}
+
+
+def _tolerance(before, limits):
+	# type: (object, dict) -> float
+	"""How far a value may lie from the one of the proposal and still count as the same.
+
+	Never stricter than one rounding step of a Float tag, which does not hold 0.1 exactly.
+	"""
+	if not values.isNumber(before):
+		return 0.0
+	return max((limits or {}).get("tolerance") or 0.0, abs(before) * 2.0 ** -23)
 
 
 def _range(limits, unit, switch):
