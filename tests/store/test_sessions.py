@@ -319,10 +319,10 @@ def test_what_has_changed_since_it_was_shown_is_not_decided(hmi: Hmi, hands: Han
     made = hands.propose_elsewhere()
     shown = hands.recommendation(made)
     hands.revise(made, [dict(shown["proposed_writes"][0], to=450.0)])
-    query, values = {
-        "reject": (hmi.named.recommendations.reject_recommendation, {"reason": "not now"}),
-        "defer": (hmi.named.recommendations.defer_recommendation, {"minutes": 10.0, "comment": None}),
-    }[decide]
+    query = getattr(hmi.named.recommendations, f"{decide}_recommendation")
+    values: dict[str, object] = {"minutes": 10.0, "comment": None}
+    if decide == "reject":
+        values = {"reason": "not now"}
 
     def ask(digest: object) -> list[Row]:
         return hmi.ask(query, recommendation_id=made, operator="anna", digest=digest, **values)
