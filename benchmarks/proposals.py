@@ -65,7 +65,7 @@ async def approve(operator: Connection, pending: Pending) -> None:
         _QUERIES.recommendations.approve_recommendation.statement,
         {
             "recommendation_id": pending.recommendation_id,
-            "operator": "benchmark",
+            "operator": "benchmark operator",
             "digest": pending.digest,
             "comment": None,
         },
@@ -78,7 +78,7 @@ async def set_armed(operator: Connection, armed: bool) -> None:
     """Arm or disarm all writes."""
     await operator.execute(
         _QUERIES.control.set_armed.statement,
-        {"armed": armed, "operator": "benchmark", "reason": "benchmark armed" if armed else "benchmark held"},
+        {"armed": armed, "operator": "benchmark operator", "reason": "benchmark armed" if armed else "benchmark held"},
     )
 
 

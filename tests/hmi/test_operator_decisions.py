@@ -191,14 +191,15 @@ def test_a_double_click_decides_once(floor: Floor, new_page: NewPage) -> None:
 
 
 def test_a_proposal_that_changed_under_the_popup_is_not_approved(floor: Floor, new_page: NewPage) -> None:
-    """The digest is that of the writes the operator saw."""
+    """The digest is that of the writes the operator saw, whether Confirm or the popup's own look comes first."""
     equipment_id, writes = floor.hands.machine()
     number = floor.hands.propose(equipment_id=equipment_id, writes=writes)
     screen = Screen(new_page(), floor.hmi).open().log_in("operator")
     screen.decide("approve", number)
     floor.hands.revise(number, [{**write, "to": 350.0} for write in writes])
-    screen.confirm()
+    screen.by_id("decide-confirm").dispatch_event("click")
     expect(screen.outcome()).to_contain_text("changed since you opened it", ignore_case=True, timeout=SOON_MS)
+    expect(screen.by_id("decide-confirm")).to_be_disabled(timeout=SOON_MS)
     assert floor.hands.recommendation(number)["status"] == "pending"
 
 
@@ -231,10 +232,8 @@ def test_an_unknown_outcome_is_settled_by_a_person(floor: Floor, new_page: NewPa
 
 def test_sessions_are_recorded_with_their_right_to_decide(floor: Floor, new_page: NewPage) -> None:
     Screen(new_page(), floor.hmi).open().log_in("viewer")
-    rows = floor.hands.owner.execute(
-        sql(
-            "select operator_id, may_decide from operator_sessions where status = 'active' and operator_id = 'viewer'"
-        )
-    ).fetchall()
-    assert rows
+    wanted = sql(
+        "select operator_id, may_decide from operator_sessions where status = 'active' and operator_id = 'viewer'"
+    )
+    rows = floor.until(lambda: floor.hands.owner.execute(wanted).fetchall(), 15)
     assert not any(row["may_decide"] for row in rows)
