@@ -78,7 +78,11 @@ async def set_armed(operator: Connection, armed: bool) -> None:
     """Arm or disarm all writes."""
     await operator.execute(
         _QUERIES.control.set_armed.statement,
-        {"armed": armed, "operator": "benchmark operator", "reason": "benchmark armed" if armed else "benchmark held"},
+        {
+            "armed": armed,
+            "operator": "benchmark operator",
+            "reason": "benchmark armed" if armed else "benchmark held",
+        },
     )
 
 
