@@ -61,7 +61,7 @@ async def test_source_timestamps_are_kept_and_aware(plants: Start) -> None:
         await watching.until_flowing()
         before_utc = datetime.now(UTC)
         plant.tell("set Constant 4.5")
-        await watching.until(lambda: watching.of(CONSTANT)[-1].value == 4.5)
+        await watching.until(lambda: [r for r in watching.of(CONSTANT)[-1:] if r.value == 4.5])
         notified = watching.of(CONSTANT)[-1]
         await asyncio.sleep(0.3)
         (read,) = await watching.link.read([CONSTANT], deadline_s=2)
@@ -75,12 +75,12 @@ async def test_bad_quality_is_carried_reported_and_cleared(plants: Start) -> Non
     async with watched(link_to(plant.port, CONSTANT, FLAG)) as watching:
         await watching.until_flowing()
         plant.tell("status Constant BadSensorFailure")
-        await watching.until(lambda: watching.of(CONSTANT)[-1].quality is Quality.BAD)
+        await watching.until(lambda: [r for r in watching.of(CONSTANT)[-1:] if r.quality is Quality.BAD])
         bad = watching.of(CONSTANT)[-1]
         assert (bad.value, bad.quality, bad.status) == (None, Quality.BAD, "BadSensorFailure")
         assert watching.status.problems == {CONSTANT.path: "BadSensorFailure"}
         plant.tell("status Constant UncertainLastUsableValue")
-        await watching.until(lambda: watching.of(CONSTANT)[-1].quality is Quality.UNCERTAIN)
+        await watching.until(lambda: [r for r in watching.of(CONSTANT)[-1:] if r.quality is Quality.UNCERTAIN])
         assert watching.status.state is LinkState.DEGRADED
         plant.tell("set Constant 3.5")
         await watching.until_flowing()
