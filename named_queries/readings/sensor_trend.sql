@@ -1,13 +1,13 @@
 -- name: sensor_trend
--- what: The values of one equipment over the last minutes, oldest first, averaged into at most so many rows; peaks have their own column.
+-- what: The values of one equipment over the last minutes, oldest first, averaged into at most so many rows; highs and lows have their own columns.
 -- param: equipment_id text
 -- param: minutes double precision
 -- param: max_rows integer
 -- role: bridge_agent, bridge_operator, bridge_reader
 select date_bin(bucket.width, s.timestamp, to_timestamp(0)) as t_stamp,
-       avg(s.temperature) as temperature, max(s.temperature) as temperature_max,
-       avg(s.pressure) as pressure, max(s.pressure) as pressure_max,
-       avg(s.flow_rate) as flow_rate, max(s.flow_rate) as flow_rate_max,
+       avg(s.temperature) as temperature, max(s.temperature) as temperature_max, min(s.temperature) as temperature_min,
+       avg(s.pressure) as pressure, max(s.pressure) as pressure_max, min(s.pressure) as pressure_min,
+       avg(s.flow_rate) as flow_rate, max(s.flow_rate) as flow_rate_max, min(s.flow_rate) as flow_rate_min,
        cast(count(*) as integer) as readings
 from sensor_data s
 cross join (

@@ -499,6 +499,7 @@ def test_the_trend_is_bounded_ordered_and_keeps_the_peaks(hands: Hands, ask: Ask
     assert 50 < len(rows) <= 100
     assert [row["t_stamp"] for row in rows] == sorted(row["t_stamp"] for row in rows)
     assert max(row["temperature_max"] for row in rows) == 99.0
+    assert {row["temperature_min"] for row in rows} == {80.0}
     assert sum(row["readings"] for row in rows) == 3000
     for few in (1, 2):
         assert len(ask("readings.sensor_trend", equipment_id="REACTOR_01", minutes=60.0, max_rows=few)) <= few

@@ -22,7 +22,14 @@ EVIDENCE = json.dumps(
     }
 )
 READINGS = [
-    {"t_stamp": 10000.0 * number, "temperature": value, "pressure": None, "flow_rate": 50.0}
+    {
+        "t_stamp": 10000.0 * number,
+        "temperature": 60.0,
+        "temperature_max": value,
+        "temperature_min": 55.0,
+        "pressure": None,
+        "flow_rate": 50.0,
+    }
     for number, value in enumerate((87.0, 90.5, 88.0, 89.0, 91.0, 92.0))
 ]
 
@@ -161,8 +168,26 @@ def it_marks_the_limit_and_what_lies_beyond_it():
         assert (nothing["empty"], nothing["note"]) == (True, note)
     assert trends.chart(READINGS, True, "no json")["series"][0]["data"][0] == [
         ("t_stamp", 0.0),
-        ("Temperature", 87.0),
+        ("Temperature", 60.0),
     ]
+
+
+def it_draws_the_worst_of_each_stretch_of_time():
+    """An average hides the peak that crossed the limit, and with it the reason of the recommendation."""
+    low = json.dumps(
+        {"signal": "temperature", "value": 52.0, "limit": 58.0, "since_utc": "1970-01-01T00:00:05+00:00"}
+    )
+    high, below = trends.chart(READINGS, True, EVIDENCE), trends.chart(READINGS, True, low)
+    assert [dict(point)["Temperature"] for point in high["series"][0]["data"]] == [
+        87.0,
+        90.5,
+        88.0,
+        89.0,
+        91.0,
+        92.0,
+    ]
+    assert [dict(point)["Temperature"] for point in below["series"][0]["data"]] == [55.0] * 6
+    assert [dict(point)["Out of limit"] for point in below["series"][0]["data"]] == [55.0] * 6
 
 
 def it_shows_one_recommendation_whole():

@@ -15,7 +15,8 @@ def chart(rows, good, evidenceText):
 	`rows` is None before the first answer, `good` False while the database does not answer; `note` says which.
 
 	The signal of the evidence is drawn first, with its limit as a broken line and, from the moment it went
-	wrong, as a thick one: told apart by shape as well as by colour.
+	wrong, as a thick one: told apart by shape as well as by colour. Of each stretch of time its worst value is
+	drawn, for an average would hide the very peak that the recommendation is about.
 	"""
 	evidence = timeline.document(evidenceText)
 	signals = [each for each in config.SIGNALS if good and _has(rows, each[0])]
@@ -26,7 +27,10 @@ def chart(rows, good, evidenceText):
 		limit = evidence.get("limit") if marked else None
 		since = timeline.moment(evidence.get("since_utc")) if marked else None
 		below = limit is not None and evidence.get("value") is not None and evidence["value"] < limit
-		series.append({"name": label, "data": [_point(row, name, label, limit, since, below) for row in rows]})
+		source = name if limit is None else name + ("_min" if below else "_max")
+		ends = [row["t_stamp"] for row in rows[1:]] + [None]
+		data = [_point(row, source, label, limit, since, below, end) for row, end in zip(rows, ends)]
+		series.append({"name": label, "data": data})
 		plots.append(_plot(label, u"%s in %s" % (label, unit), limit is not None, since is not None))
 	note = _note(rows, good)
 	return {"series": series, "plots": plots, "empty": not series, "note": note, "legend": _legend(evidence)}
@@ -46,7 +50,7 @@ def _legend(evidence):
 	if evidence.get("limit") is None:
 		return u""
 	limit = wording.measured(evidence["limit"], evidence.get("unit"))
-	return u"Broken line: limit %s. Thick line: out of its limit." % limit
+	return u"Broken line: limit %s. Thick line: out of its limit. Each point is the worst value of its time." % limit
 
 
 def _has(rows, name):
@@ -54,16 +58,24 @@ def _has(rows, name):
 	return any(row.get(name) is not None for row in rows or [])
 
 
-def _point(row, name, label, limit, since, below):
-	# type: (dict, str, str, float, float, bool) -> list
-	"""(column, value) pairs: the chart takes the first column as the time, and a dict has no first."""
+def _point(row, name, label, limit, since, below, end):
+	# type: (dict, str, str, float, float, bool, float) -> list
+	"""(column, value) pairs: the chart takes the first column as the time, and a dict has no first.
+
+	`end` is when the next point begins, None for the last: the stretch in which it went wrong counts as a whole.
+	"""
 	at, value = row["t_stamp"], row[name]
 	point = [(u"t_stamp", at), (label, value)]
 	if limit is not None:
 		point.append((u"Limit", limit))
 	if since is not None:
-		point.append((u"Out of limit", value if at >= since and _beyond(value, limit, below) else None))
+		point.append((u"Out of limit", value if _over(end, since) and _beyond(value, limit, below) else None))
 	return point
+
+
+def _over(end, since):
+	# type: (float, float) -> bool
+	return end is None or end > since
 
 
 def _beyond(value, limit, below):
