@@ -80,7 +80,9 @@ async def test_bad_quality_is_carried_reported_and_cleared(plants: Start) -> Non
         assert (bad.value, bad.quality, bad.status) == (None, Quality.BAD, "BadSensorFailure")
         assert watching.status.problems == {CONSTANT.path: "BadSensorFailure"}
         plant.tell("status Constant UncertainLastUsableValue")
-        await watching.until(lambda: [r for r in watching.of(CONSTANT)[-1:] if r.quality is Quality.UNCERTAIN])
+        await watching.until(
+            lambda: [r for r in watching.of(CONSTANT)[-1:] if r.quality is Quality.UNCERTAIN]
+        )
         assert watching.status.state is LinkState.DEGRADED
         plant.tell("set Constant 3.5")
         await watching.until_flowing()
