@@ -36,7 +36,7 @@ check: $(READY) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=tests $(BIN)/mypy --explicit-package-bases tests/*.py
-	@for folder in tests/*/; do echo "mypy $$folder"; \
+	@for folder in $$(ls -d tests/*/ | grep -v __pycache__); do echo "mypy $$folder"; \
 		if [ -f $${folder}__init__.py ]; then path=tests; else path=tests:$${folder%/}; fi; \
 		MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder || exit 1; done
 

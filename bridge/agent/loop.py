@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -33,6 +33,7 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _REFUSED_WAIT_S = 30.0  # credentials rarely mend themselves; do not have the account locked for it
 _LINKS_LOOK_S = 0.05
+_LEAVING_S = 3.0  # longer than any task needs to take leave of its server
 _DAY_S = 24 * 3600.0
 
 
@@ -122,8 +123,7 @@ class Agent:
             log.info("agent.stopping")
             # Executing ends first, while links and store still work.
             await asyncio.wait([execute], timeout=agent.lease_s)
-            for task in (*background, execute):
-                task.cancel()
+            await _end([*background, execute])
 
     async def _leave(self) -> None:
         try:
@@ -295,6 +295,19 @@ class Agent:
             "failing": sorted(self._failing),
             "unknown_equipment": sorted(self._detector.unknown_equipment)[:20],
         }
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and once more whoever is still there.
+
+    `asyncio.wait_for`, which libraries use while they connect, can lose a cancellation that comes in the same
+    turn as its answer (CPython before 3.12, issue 86296); the task then works on as if nothing had been said.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_LEAVING_S)
 
 
 async def _within(limit_s: float, event: asyncio.Event) -> None:

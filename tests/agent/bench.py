@@ -188,7 +188,7 @@ async def until(
 @overload
 async def until(look: Callable[[], T], what: str, *, deadline_s: float = ..., every_s: float = ...) -> T: ...
 async def until(
-    look: Callable[[], Any], what: str, *, deadline_s: float = 10.0, every_s: float = 0.02
+    look: Callable[[], Any], what: str, *, deadline_s: float = 30.0, every_s: float = 0.02
 ) -> Any:
     """Wait until `look` finds something true and return it; fails saying what was waited for."""
     ends_s = time.monotonic() + deadline_s

@@ -164,6 +164,35 @@ async def test_task_that_fails_is_restarted_and_said_once(
     assert said == [first, ("task.works_again", "info")]
 
 
+class Deaf(PostgresStore):
+    """A store in which the first cancellation of a task is lost, as `asyncio.wait_for` can lose it."""
+
+    told = 0
+
+    async def due(self) -> frozenset[str]:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                type(self).told += 1
+                if self.told > 1:
+                    raise
+
+
+async def test_a_task_that_misses_its_end_is_told_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the process would stay for ever after it has said that it stops."""
+    monkeypatch.setattr("agent.bench.PostgresStore", Deaf)
+    monkeypatch.setattr("bridge.agent.loop._LEAVING_S", 0.2)
+    async with running(bench.settings, bench.named) as agent:
+        await until(lambda: health(bench)["status"] == "online", "it works")
+        async with asyncio.timeout(20):
+            await agent.stop()
+    assert Deaf.told == 2
+    assert health(bench)["status"] == "offline"
+
+
 async def test_database_that_denies_access_ends_the_agent_with_its_sentence(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,11 +78,11 @@ class Process:
             assert self.code is None, f"it ended by itself: {self.said()}"
             return "ready" in self.said().splitlines()
 
-        await until(look, "the bridge is ready", deadline_s=20.0)
+        await until(look, "the bridge is ready", deadline_s=40.0)
 
     async def died(self, number: signal.Signals) -> None:
         """Wait until it died of this signal."""
-        await until(lambda: self.code is not None, "it dies", deadline_s=20.0)
+        await until(lambda: self.code is not None, "it dies", deadline_s=40.0)
         assert self.code == -number, (self.code, self.said())
 
     async def stopped(self) -> None:
@@ -93,7 +93,7 @@ class Process:
             assert self.code is None, f"it ended by itself: {self.said()}"
             return status.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] == "T"
 
-        await until(still, "the process stands still", deadline_s=20.0)
+        await until(still, "the process stands still", deadline_s=40.0)
 
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -102,7 +102,7 @@ class Process:
         """Ask it to leave in good order (SIGTERM) once it works, and see that it does."""
         await self.ready()
         os.kill(self.pid, signal.SIGTERM)
-        await until(lambda: self.code is not None, "it leaves", deadline_s=20.0)
+        await until(lambda: self.code is not None, "it leaves", deadline_s=40.0)
         assert self.code == 0, (self.code, self.said())
 
 
@@ -145,7 +145,7 @@ class Scene:
             "select * from agent_commands order by recommendation_id, sequence"
         ).fetchall()
 
-    async def settled(self, *, deadline_s: float = 20.0, unknown: bool = False) -> list[Row]:
+    async def settled(self, *, deadline_s: float = 40.0, unknown: bool = False) -> list[Row]:
         """Wait until no command is on its way and none that can be settled is unknown; all of them."""
         live = ("pending", "executing") if unknown else ("pending", "executing", "unknown")
 

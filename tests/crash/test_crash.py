@@ -48,7 +48,7 @@ async def _approve_later(scene: Scene) -> None:
     await until(
         lambda: scene.hands.value("select count(*) from agent_audit where action = 'command.claimed'") > 0,
         "something is claimed",
-        deadline_s=20.0,
+        deadline_s=40.0,
     )
     scene.approve(scene.reactors[3], write_of(scene.reactors[3], 455.0))
 
@@ -82,7 +82,7 @@ async def test_two_bridges_share_two_hundred_commands_and_one_dies(make_scene: M
         "update bridge_control set armed = true, changed_by = 'berta', reason = 'now'"
     )
     await dying.died(signal.SIGKILL)
-    rows = await scene.settled(deadline_s=40.0)
+    rows = await scene.settled()
     await living.end()
     await scene.check()
     assert len(rows) == 200

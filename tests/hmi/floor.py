@@ -25,7 +25,8 @@ from simulator.demo_stage import ROOT, Demo
 from simulator.gateway.process import GatewayProcess
 
 SOON_MS = 15_000
-"""Longer than any polling interval and any pass of a timer."""
+"""Longer than any polling interval and any pass of a timer, on a machine that is busy."""
+expect.set_options(timeout=SOON_MS)
 
 
 class Screen:
@@ -72,7 +73,7 @@ class Screen:
 
     def settle(self) -> None:
         """Wait until the page shows what it has."""
-        expect(self.page.locator("main")).not_to_contain_text("Loading", use_inner_text=True, timeout=SOON_MS)
+        expect(self.page.locator("main")).not_to_contain_text("Loading", use_inner_text=True)
 
     def confirm(self) -> None:
         self.by_id("decide-confirm").click()

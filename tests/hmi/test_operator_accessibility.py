@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hmi.accessibility import serious_violations
-from hmi.floor import SOON_MS, Floor, Screen, quiet_floor
+from hmi.floor import Floor, Screen, quiet_floor
 
 NewPage = Callable[..., Page]
 PAGES = (
@@ -77,7 +77,7 @@ def test_the_whole_decision_by_keyboard(floor: Floor, new_page: NewPage) -> None
     number = floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open().log_in("operator")
     button = screen.by_id(f"approve-{number}")
-    expect(button).to_be_enabled(timeout=SOON_MS)
+    expect(button).to_be_enabled()
     button.focus()
     screen.page.keyboard.press("Enter")
     expect(screen.page.get_by_role("dialog")).to_be_visible()

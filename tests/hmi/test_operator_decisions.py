@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from rig import sql
 
-from hmi.floor import SOON_MS, Floor, Screen, quiet_floor
+from hmi.floor import Floor, Screen, quiet_floor
 
 NewPage = Callable[..., Page]
 
@@ -34,7 +34,7 @@ def approvals(floor: Floor, number: str) -> int:
 def test_anonymous_sees_and_cannot_decide(floor: Floor, new_page: NewPage) -> None:
     number = floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open()
-    expect(screen.by_id(f"open-{number}")).to_be_visible(timeout=SOON_MS)
+    expect(screen.by_id(f"open-{number}")).to_be_visible()
     expect(screen.by_id(f"approve-{number}")).to_be_disabled()
 
 
@@ -53,7 +53,7 @@ def test_a_dead_button_stays_dead(floor: Floor, new_page: NewPage) -> None:
     number = floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open().log_in("viewer")
     button = screen.by_id(f"approve-{number}")
-    expect(button).to_be_disabled(timeout=SOON_MS)
+    expect(button).to_be_disabled()
     button.evaluate(
         "button => { button.disabled = false; button.removeAttribute('aria-disabled'); button.click(); }"
     )
@@ -129,7 +129,7 @@ def test_second_door_the_script(unlocked: NewFloor, new_page: NewPage) -> None:
     screen = Screen(new_page(), floor.hmi).open().log_in("viewer")
     screen.decide("approve", number)
     screen.confirm()
-    expect(screen.outcome()).to_contain_text(re.compile("role", re.I), timeout=SOON_MS)
+    expect(screen.outcome()).to_contain_text(re.compile("role", re.I))
     assert floor.hands.recommendation(number)["status"] == "pending"
 
 
@@ -145,7 +145,7 @@ def test_third_door_the_database(unlocked: NewFloor, new_page: NewPage) -> None:
     screen = Screen(new_page(), floor.hmi).open().log_in("viewer")
     screen.decide("approve", number)
     screen.confirm()
-    expect(screen.outcome()).to_contain_text("without the right to decide", timeout=SOON_MS)
+    expect(screen.outcome()).to_contain_text("without the right to decide")
     assert floor.hands.recommendation(number)["status"] == "pending"
     assert approvals(floor, number) == 0
 
@@ -156,11 +156,12 @@ def test_two_operators_in_the_same_second(floor: Floor, new_page: NewPage) -> No
     screens = [Screen(new_page(), floor.hmi).open().log_in(name) for name in ("operator", "engineer")]
     for screen in screens:
         screen.decide("approve", number)
+        expect(screen.by_id("decide-confirm")).to_be_enabled()
     for screen in screens:
         screen.by_id("decide-confirm").evaluate("button => button.click()")
     outcomes = []
     for screen in screens:
-        expect(screen.outcome()).not_to_be_empty(timeout=SOON_MS)
+        expect(screen.outcome()).not_to_be_empty()
         outcomes.append(screen.outcome().inner_text().lower())
     assert approvals(floor, number) == 1
     winner = floor.hands.recommendation(number)["approved_by_operator"]
@@ -173,9 +174,7 @@ def test_they_see_each_other(floor: Floor, new_page: NewPage) -> None:
     first = Screen(new_page(), floor.hmi).open(f"/recommendations/{number}").log_in("engineer")
     expect(first.by_id("header-user")).to_contain_text("engineer")
     second = Screen(new_page(), floor.hmi).open(f"/recommendations/{number}").log_in("operator")
-    expect(second.page.get_by_text(re.compile("engineer.*looking", re.I)).first).to_be_visible(
-        timeout=SOON_MS
-    )
+    expect(second.page.get_by_text(re.compile("engineer.*looking", re.I)).first).to_be_visible()
 
 
 def test_a_double_click_decides_once(floor: Floor, new_page: NewPage) -> None:
@@ -183,6 +182,7 @@ def test_a_double_click_decides_once(floor: Floor, new_page: NewPage) -> None:
     number = floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open().log_in("operator")
     screen.decide("approve", number)
+    expect(screen.by_id("decide-confirm")).to_be_enabled()
     screen.by_id("decide-confirm").evaluate("button => { button.click(); button.click(); }")
     expect(screen.outcome()).to_contain_text("approved", ignore_case=True)
     screen.page.get_by_role("dialog").get_by_role("button", name="Close").first.wait_for()
@@ -198,8 +198,8 @@ def test_a_proposal_that_changed_under_the_popup_is_not_approved(floor: Floor, n
     screen.decide("approve", number)
     floor.hands.revise(number, [{**write, "to": 350.0} for write in writes])
     screen.by_id("decide-confirm").dispatch_event("click")
-    expect(screen.outcome()).to_contain_text("changed since you opened it", ignore_case=True, timeout=SOON_MS)
-    expect(screen.by_id("decide-confirm")).to_be_disabled(timeout=SOON_MS)
+    expect(screen.outcome()).to_contain_text("changed since you opened it", ignore_case=True)
+    expect(screen.by_id("decide-confirm")).to_be_disabled()
     assert floor.hands.recommendation(number)["status"] == "pending"
 
 
@@ -225,7 +225,7 @@ def test_an_unknown_outcome_is_settled_by_a_person(floor: Floor, new_page: NewPa
     screen.by_id("settle-status").select_option("failed")
     screen.by_id("settle-note").fill("panel still shows 500")
     screen.by_id("settle-confirm").click()
-    expect(screen.by_id(f"settle-{command}")).to_have_count(0, timeout=SOON_MS)
+    expect(screen.by_id(f"settle-{command}")).to_have_count(0)
     row = floor.hands.command(command)
     assert (row["status"], row["settled_by"]) == ("failed", "operator")
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.closed_loop import throughput
 from playwright.sync_api import Page, expect
 
-from hmi.floor import SOON_MS, Floor, Screen, whole_floor
+from hmi.floor import Floor, Screen, whole_floor
 
 NewPage = Callable[..., Page]
 START_KG_H = 500.0
@@ -58,7 +58,7 @@ def test_overheating_is_seen_approved_executed_and_verified(floor: Floor, new_pa
     expect(screen.outcome()).to_contain_text("approved", ignore_case=True)
     floor.until(lambda: floor.hands.recommendation(number)["status"] == "executed", 30.0)
     screen.open(f"/recommendations/{number}")
-    expect(screen.page.get_by_text("verified", exact=False).first).to_be_visible(timeout=SOON_MS)
+    expect(screen.page.get_by_text("verified", exact=False).first).to_be_visible()
     assert [
         (line["node"], line["new"])
         for line in map(json.loads, floor.written())
@@ -92,10 +92,10 @@ def test_a_deferred_one_comes_back_by_itself(floor: Floor, new_page: NewPage) ->
     screen.confirm()
     expect(screen.outcome()).to_contain_text("deferred", ignore_case=True)
     screen.by_id("decide-cancel").click()
-    expect(screen.card(number)).to_contain_text("deferred", ignore_case=True, timeout=SOON_MS)
+    expect(screen.card(number)).to_contain_text("deferred", ignore_case=True)
     expect(screen.by_id(f"approve-{number}")).not_to_be_visible()
     floor.hands.let_deferral_end(number)
-    expect(screen.by_id(f"approve-{number}")).to_be_enabled(timeout=SOON_MS)
+    expect(screen.by_id(f"approve-{number}")).to_be_enabled()
 
 
 def test_disarmed_nothing_is_written(floor: Floor, new_page: NewPage) -> None:
@@ -104,7 +104,7 @@ def test_disarmed_nothing_is_written(floor: Floor, new_page: NewPage) -> None:
     engineer.by_id("disarm-button").click()
     engineer.by_id("arm-reason").fill("valve work in hall 2")
     engineer.by_id("disarm-confirm").click()
-    expect(engineer.by_id("header-armed")).to_contain_text("disarmed", ignore_case=True, timeout=SOON_MS)
+    expect(engineer.by_id("header-armed")).to_contain_text("disarmed", ignore_case=True)
     number = propose(floor, "REACTOR_03")
     operator = Screen(new_page(), floor.hmi).open().log_in("operator")
     operator.decide("approve", number)
@@ -120,9 +120,7 @@ def test_disarmed_nothing_is_written(floor: Floor, new_page: NewPage) -> None:
     engineer.by_id("arm-button").click()
     engineer.by_id("arm-reason").fill("work is done")
     engineer.by_id("arm-confirm").click()
-    expect(operator.by_id("header-armed")).to_contain_text(
-        re.compile("^armed|writes armed", re.I), timeout=SOON_MS
-    )
+    expect(operator.by_id("header-armed")).to_contain_text(re.compile("^armed|writes armed", re.I))
 
 
 def propose(floor: Floor, reactor: str) -> str:

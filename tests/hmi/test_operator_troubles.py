@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from rig import sql
 
-from hmi.floor import SOON_MS, Floor, Screen, quiet_floor, say_online
+from hmi.floor import Floor, Screen, quiet_floor, say_online
 
 NewPage = Callable[..., Page]
 PAGES = (
@@ -40,7 +40,7 @@ def test_every_page_and_state_is_drawn_without_a_red_box(floor: Floor, new_page:
         screen.open(path)
         expect(screen.page.locator("main")).not_to_be_empty()
         expect(screen.page.locator("[data-red]")).to_have_count(0)
-    expect(screen.open().page.get_by_text("Nothing waits for you")).to_be_visible(timeout=SOON_MS)
+    expect(screen.open().page.get_by_text("Nothing waits for you")).to_be_visible()
     for status in (
         "pending",
         "deferred",
@@ -65,10 +65,10 @@ def test_texts_of_others_are_shown_as_text(floor: Floor, new_page: NewPage) -> N
     number = propose_strange(floor)
     page = new_page()
     screen = Screen(page, floor.hmi).open()
-    expect(screen.by_id(f"open-{number}")).to_be_visible(timeout=SOON_MS)
+    expect(screen.by_id(f"open-{number}")).to_be_visible()
     expect(screen.card(number)).to_contain_text("反応器_第二")
     screen.by_id(f"open-{number}").click()
-    expect(page.get_by_text("<script>document.title='owned'</script>").first).to_be_visible(timeout=SOON_MS)
+    expect(page.get_by_text("<script>document.title='owned'</script>").first).to_be_visible()
     expect(page.get_by_text("Wärmeabfuhr zu gering").first).to_be_attached()
     assert page.title() != "owned"
     assert page.locator("main img, main script").count() == 0
@@ -100,34 +100,34 @@ def test_five_hundred_open_items_stay_readable(floor: Floor, new_page: NewPage) 
     for _ in range(500):
         floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open()
-    expect(screen.page.locator('[id^="open-"]')).to_have_count(20, timeout=SOON_MS)
+    expect(screen.page.locator('[id^="open-"]')).to_have_count(20)
     expect(screen.page.get_by_text(re.compile("1.20 of 500")).first).to_be_visible()
     screen.page.get_by_role("button", name=re.compile("next", re.I)).click()
-    expect(screen.page.get_by_text(re.compile("21.40 of 500")).first).to_be_visible(timeout=SOON_MS)
+    expect(screen.page.get_by_text(re.compile("21.40 of 500")).first).to_be_visible()
 
 
 def test_a_lost_database_is_told_and_forgotten_when_it_is_back(floor: Floor, new_page: NewPage) -> None:
     number = floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open().log_in("operator")
-    expect(screen.by_id(f"approve-{number}")).to_be_enabled(timeout=SOON_MS)
+    expect(screen.by_id(f"approve-{number}")).to_be_enabled()
     screen.decide("approve", number)
     assert floor.gateway is not None
     floor.gateway.order("fault jdbc_down")
     screen.confirm()
-    expect(screen.outcome()).to_contain_text(re.compile("database", re.I), timeout=SOON_MS)
+    expect(screen.outcome()).to_contain_text(re.compile("database", re.I))
     screen.by_id("decide-cancel").click()
-    expect(screen.by_id("banner")).to_contain_text("database", ignore_case=True, timeout=SOON_MS)
+    expect(screen.by_id("banner")).to_contain_text("database", ignore_case=True)
     floor.gateway.order("clear jdbc_down")
-    expect(screen.by_id(f"approve-{number}")).to_be_enabled(timeout=SOON_MS)
-    expect(screen.by_id("banner")).not_to_contain_text("database", ignore_case=True, timeout=SOON_MS)
+    expect(screen.by_id(f"approve-{number}")).to_be_enabled()
+    expect(screen.by_id("banner")).not_to_contain_text("database", ignore_case=True)
     assert floor.hands.recommendation(number)["status"] == "pending"
 
 
 def test_an_agent_that_falls_silent_is_told(floor: Floor, new_page: NewPage) -> None:
     screen = Screen(new_page(), floor.hmi).open()
-    expect(screen.by_id("header-agent")).to_contain_text("online", ignore_case=True, timeout=SOON_MS)
+    expect(screen.by_id("header-agent")).to_contain_text("online", ignore_case=True)
     say_online(floor.hands, for_s=-600.0)
-    expect(screen.by_id("header-agent")).to_contain_text("offline", ignore_case=True, timeout=SOON_MS)
+    expect(screen.by_id("header-agent")).to_contain_text("offline", ignore_case=True)
     expect(screen.by_id("banner")).to_contain_text("offline", ignore_case=True)
 
 
@@ -139,7 +139,7 @@ def test_a_browser_with_a_wrong_clock_shows_the_right_ages(floor: Floor, new_pag
     shown = []
     for screen in (right, wrong):
         screen.open()
-        expect(screen.by_id(f"open-{number}")).to_be_visible(timeout=SOON_MS)
+        expect(screen.by_id(f"open-{number}")).to_be_visible()
         left = (
             screen.card(number)
             .get_by_text(re.compile(r"\d+ (s|min|h|days)\b.*left|expires in \d+", re.I))
@@ -157,10 +157,10 @@ def test_a_database_that_hangs_is_told_although_no_query_fails(floor: Floor, new
     number = floor.hands.propose_elsewhere()
     screen = Screen(new_page(), floor.hmi).open().log_in("operator")
     approve = screen.by_id(f"approve-{number}")
-    expect(approve).to_be_enabled(timeout=SOON_MS)
+    expect(approve).to_be_enabled()
     screen.decide("approve", number)
     confirm = screen.by_id("decide-confirm")
-    expect(confirm).to_be_enabled(timeout=SOON_MS)
+    expect(confirm).to_be_enabled()
     owner = floor.hands.owner
     with owner.transaction():
         owner.execute("lock table agent_health, agent_recommendations in access exclusive mode")
@@ -171,9 +171,9 @@ def test_a_database_that_hangs_is_told_although_no_query_fails(floor: Floor, new
         expect(confirm).to_be_disabled(timeout=2_000)
         expect(screen.page.locator('[id^="approve-"]:enabled')).to_have_count(0, timeout=2_000)
         expect(screen.page.get_by_text("The database does not answer").first).to_be_visible()
-    expect(confirm).to_be_enabled(timeout=SOON_MS)
+    expect(confirm).to_be_enabled()
     screen.by_id("decide-cancel").click()
-    expect(approve).to_be_enabled(timeout=SOON_MS)
+    expect(approve).to_be_enabled()
     expect(screen.by_id("header-agent")).to_contain_text("online", ignore_case=True)
     expect(screen.by_id("banner")).not_to_contain_text("database", ignore_case=True)
     assert floor.hands.recommendation(number)["status"] == "pending"
