@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # Jython 2.7 and the JDBC driver run the gateway's scripts as Ignition would; Chromium shows its views.
-DEBIAN := chromium fonts-noto-core default-jre-headless jython libpostgresql-jdbc-java
+DEBIAN := chromium fonts-noto-core default-jre-headless jython libpostgresql-jdbc-java mosquitto
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint bench nab screens lock
@@ -41,7 +41,7 @@ check: $(READY) ## style and types
 		MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder || exit 1; done
 
 test: check packages ## everything
-	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## the public linter over the Ignition project
 	@test -x .venv-lint/bin/ignition-lint || { $(PYTHON) -m venv .venv-lint && .venv-lint/bin/pip install -q --disable-pip-version-check ignition-lint-toolkit==1.6.0; }

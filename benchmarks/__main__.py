@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…] [--quick]` and `python -m benchmarks nab [--speed S]`."""
+"""`python -m benchmarks [NAME…] [--quick]`, `python -m benchmarks nab [--speed S]`, `python -m benchmarks outage10`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psycopg
 import uvloop
 from asyncua.ua.uaerrors import UaError
 
-from benchmarks import nab
+from benchmarks import nab, outage10
 from benchmarks.figures import Result
 from benchmarks.report import load_average, machine, save, show
 from benchmarks.stand import ROOT, stand
@@ -33,9 +33,13 @@ NAMES = (
     "ignition",
     "gateway",
     "hmi",
+    "buffer",
+    "publish",
+    "mqtt",
 )
 
 
+ALONE = ("nab", "outage10")  # longer than the others, and each with a verdict of its own
 WIRED = ("resumption", "outage")  # they break wires in this process, which uvloop's sockets do not allow
 
 
@@ -67,18 +71,23 @@ def measure(names: Sequence[str], *, quick: bool) -> tuple[list[Result], list[st
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, save; 1 when the recording (`nab`) is not found as it should be."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}, or nab; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(NAMES)}; or {', '.join(ALONE)}; default: all"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does the harness run?")
     parser.add_argument("--speed", type=float, default=nab.SPEED, help="of nab: recorded seconds per second")
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="folder for bench.json and bench.md")
     options = parser.parse_args(arguments)
-    unknown = [name for name in options.names if name not in (*NAMES, "nab")]
-    if unknown or ("nab" in options.names and len(options.names) > 1):
-        parser.error(f"wanted names out of {', '.join(NAMES)}, or nab alone; found {' '.join(options.names)}")
+    unknown = [name for name in options.names if name not in (*NAMES, *ALONE)]
+    if unknown or (set(ALONE) & set(options.names) and len(options.names) > 1):
+        wanted = f"names out of {', '.join(NAMES)}, or one of {', '.join(ALONE)} alone"
+        parser.error(f"wanted {wanted}; found {' '.join(options.names)}")
     # asyncua tells of each session and each cut; here they are made on purpose.
     logging.getLogger("asyncua").setLevel(logging.CRITICAL)
     if options.names == ["nab"]:
         return nab.command(options.speed, options.out)
+    if options.names == ["outage10"]:
+        return outage10.command(quick=options.quick)
     results, failures = measure(options.names or NAMES, quick=options.quick)
     facts = machine()
     show(results, facts)

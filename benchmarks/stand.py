@@ -88,7 +88,14 @@ class Stand:
         finally:
             await owner.close()
         bridge = await asyncio.to_thread(
-            Bridge.start, config, {**environment, "BRIDGE_STORE__URL": url}, config.with_suffix(".log")
+            Bridge.start,
+            config,
+            {
+                "BRIDGE_BUFFER__DIR": str(config.with_suffix(".buffer")),
+                **environment,
+                "BRIDGE_STORE__URL": url,
+            },
+            config.with_suffix(".log"),
         )
         try:
             yield bridge
@@ -104,8 +111,10 @@ class Bridge:
         self.log = log
 
     @classmethod
-    def start(cls, config: Path, environment: Mapping[str, str], log: Path) -> Bridge:
-        """Start and wait until it says that it is ready."""
+    def start(
+        cls, config: Path, environment: Mapping[str, str], log: Path, *, ready: str = "bridge.ready"
+    ) -> Bridge:
+        """Start and wait until it says that it is ready, or what else is to be waited for."""
         with log.open("ab") as sink:
             process = subprocess.Popen(
                 [Path(sys.executable).with_name("ignition-bridge"), "run"],
@@ -117,7 +126,7 @@ class Bridge:
             )
         bridge = cls(process, log)
         until_s = time.monotonic() + 120.0
-        while not bridge.events("bridge.ready"):
+        while not bridge.events(ready):
             if process.poll() is not None or time.monotonic() > until_s:
                 said = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
                 bridge.stop()

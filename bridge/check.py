@@ -21,6 +21,7 @@ from bridge.domain.lifecycle import Role
 from bridge.domain.tag import Tag
 from bridge.errors import AccessDenied, BridgeError, ConfigError, QueryError, StoreDown
 from bridge.plant import Equipment, Plant
+from bridge.publish.check import examine
 from bridge.settings import Settings
 from bridge.store import queries
 from bridge.store.connection import connect
@@ -47,6 +48,7 @@ class Finding:
     problem: str
     advice: str = ""
     level: Level = Level.PROBLEM
+    passing: bool = False  # waiting may be enough
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +75,10 @@ async def check(path: Path | None) -> Report:
                 f"{len(plant.writable)} of them writable"
             )
             findings += _sane(settings, plant)
-        store, links = await asyncio.gather(_check_store(settings, plant), _check_links(settings, plant))
-        for part in (store, links):
+        store, links, edge = await asyncio.gather(
+            _check_store(settings, plant), _check_links(settings, plant), _check_edge(settings)
+        )
+        for part in (store, links, _check_published(settings), edge):
             findings += part.findings
             looked_at += part.looked_at
     return Report(findings=findings, looked_at=looked_at)
@@ -270,6 +274,7 @@ async def _logins(settings: Settings) -> list[Finding]:
             else "correct user, password and database name in it"
             if isinstance(problem, AccessDenied)
             else "",
+            passing=isinstance(problem, StoreDown),
         )
         for role, problem in zip(by_url.values(), answers, strict=True)
         if problem is not None
@@ -307,9 +312,13 @@ async def _check_links(settings: Settings, plant: Plant | None) -> Report:
         return Report(findings=[], looked_at=[])
     from bridge.wiring import links_of  # asyncua takes a second to import; only here it is needed
 
-    links = links_of(settings, plant, SystemClock())
+    try:
+        links = links_of(settings, plant, SystemClock())
+    except ConfigError as problem:
+        findings = [Finding(area="tags", subject="bridge.toml", problem=line) for line in problem.problems]
+        return Report(findings=findings, looked_at=[])
     answers = await asyncio.gather(*(link.check() for link in links.values()), return_exceptions=True)
-    findings: list[Finding] = []
+    findings = []
     looked_at: list[str] = []
     for name, answer in zip(links, answers, strict=True):
         if isinstance(answer, BridgeError):
@@ -337,6 +346,67 @@ async def _check_links(settings: Settings, plant: Plant | None) -> Report:
                 tags = len(plant.on_link(name))
                 looked_at.append(f"links.{name}: answers, and all {tags} tags are there with their types")
     return Report(findings=findings, looked_at=looked_at)
+
+
+def _check_published(settings: Settings) -> Report:
+    """The OPC UA server that shows the agent's tables, if there is to be one."""
+    opcua = settings.publish.opcua
+    if opcua is None:
+        return Report(findings=[], looked_at=[])
+    remarks = examine(
+        opcua,
+        agent_id=settings.agent.id,
+        operator_url_given=bool(settings.store.operator_url.get_secret_value()),
+    )
+    findings = [
+        Finding(
+            area="publish",
+            subject=remark.subject,
+            problem=remark.problem,
+            advice=remark.advice,
+            level=Level.PROBLEM if remark.serious else Level.WARNING,
+        )
+        for remark in remarks
+    ]
+    if any(remark.serious for remark in remarks):
+        return Report(findings=findings, looked_at=[])
+    operators = sum(user.role == "operator" for user in opcua.users.values())
+    viewers = len(opcua.users) - operators
+    return Report(
+        findings=findings,
+        looked_at=[
+            f"publish.opcua: {opcua.endpoint}, security {opcua.security}; "
+            f"{operators} may decide, {viewers} may look{', and so may everybody' if opcua.anonymous else ''}"
+        ],
+    )
+
+
+async def _check_edge(settings: Settings) -> Report:
+    """The Sparkplug edge node that shows the agent's tables, if there is to be one."""
+    edge = settings.publish.sparkplug
+    if edge is None:
+        return Report(findings=[], looked_at=[])
+    from bridge.wiring import edge_problems  # as for the links
+
+    subject = "publish.sparkplug"
+    try:
+        problems = await edge_problems(edge, SystemClock())
+    except BridgeError as problem:
+        advice = (
+            "correct user, password or certificates"
+            if isinstance(problem, AccessDenied)
+            else f"is the broker at {edge.broker} running, and is that its address?"
+        )
+        return Report(
+            findings=[Finding(area="publish", subject=subject, problem=str(problem), advice=advice)],
+            looked_at=[],
+        )
+    if problems:
+        return Report(findings=[_warning("publish", subject, problem) for problem in problems], looked_at=[])
+    host = f"primary host {edge.primary_host} is online" if edge.primary_host else "no primary host"
+    return Report(
+        findings=[], looked_at=[f"{subject}: {edge.broker} lets {edge.group}/{edge.node} in; {host}"]
+    )
 
 
 def _lines(problem: Exception) -> list[str]:

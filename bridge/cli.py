@@ -10,7 +10,7 @@ from typing import Annotated
 import structlog
 import typer
 
-from bridge import __version__, cli_db, cli_desk, cli_look, cli_project, log
+from bridge import __version__, cli_db, cli_desk, cli_look, cli_project, cli_publish, log
 from bridge.check import Level, Report, check_before_run
 from bridge.check import check as check_everything
 from bridge.show import show_report
@@ -58,7 +58,8 @@ def check(
 
     Exit code 1 when there is a problem; warnings alone do not fail.
     """
-    report = asyncio.run(check_everything(ctx.find_root().obj))
+    with log.silent():
+        report = asyncio.run(check_everything(ctx.find_root().obj))
     if as_json:
         print_json(_report_json(report))
     else:
@@ -91,19 +92,25 @@ def run(ctx: typer.Context) -> None:
     """Run the bridge in the foreground; logs go to stderr. Ctrl-C or SIGTERM ends it in good order.
 
     Does not start when configuration, database, schema or published limits have a problem. A plant that
-    does not answer is no reason: the bridge waits for it.
+    does not answer is no reason: the bridge waits for it. Nor is a database that does not answer where a
+    bridge has run before: what is measured waits on disk.
     """
     settings, plant = load_plant(ctx)
     log.configure(settings.log)
     report = asyncio.run(check_before_run(settings, plant))
-    if report.problems:
+    from bridge.wiring import (
+        has_run_before,
+        run_bridge,
+    )  # asyncua takes a second to import; only here it is needed
+
+    may_wait = all(finding.passing for finding in report.problems) and has_run_before(settings)
+    if report.problems and not may_wait:
         show_report(err(), report)
         raise typer.Exit(1)
     logger = structlog.get_logger("bridge.cli")
     for finding in report.findings:
-        if finding.level is Level.WARNING:
+        if finding.level is Level.WARNING or finding.passing:
             logger.warning("setup.questionable", subject=finding.subject, problem=finding.problem)
-    from bridge.wiring import run_bridge  # asyncua takes a second to import; only here it is needed
 
     def ready() -> None:
         logger.info("bridge.ready", agent_id=settings.agent.id, site=settings.agent.site, version=__version__)
@@ -127,6 +134,7 @@ cli_db.tags.command("import")(cli_project.import_tags)
 cli_db.tags.command("export")(cli_project.export_tags)
 app.add_typer(cli_db.tags, name="tags")
 app.add_typer(cli_project.project, name="project")
+app.add_typer(cli_publish.publish, name="publish")
 app.add_typer(cli_db.db, name="db")
 
 

@@ -4,6 +4,7 @@ BridgeError
 ├── TryAgain                the same call may succeed later
 │   ├── LinkDown            no session with an OPC UA server or broker
 │   ├── StoreDown           the database does not answer
+│   ├── BufferDown          the disk buffer takes no readings now: full, not writable, in use, or not ours
 │   ├── GatewayDown         the Ignition gateway does not answer, or is still starting
 │   ├── LostRace            somebody else did the same thing a moment earlier
 │   └── DeadlineExceeded    an answer did not come in our own time limit (for reads; a write becomes `unknown`)
@@ -19,7 +20,9 @@ BridgeError
 │   ├── TagFileBroken       a tag export that cannot be read at all
 │   ├── NotAGateway         something answers, and not the REST API of an Ignition 8.3 gateway
 │   ├── GatewayRefused      the gateway understood, and said no; its own words are in the message
-│   └── NotOnServer         a tag's node does not exist, or its type is not what was configured
+│   ├── PortTaken           another program listens where we are to listen
+│   ├── NotOnServer         a tag's node does not exist, or its type is not what was configured
+│   └── PayloadError        a message that is not what its topic promises: garbage, cut short, too large
 └── FixCode                 a promise between our own parts was broken; report it
     └── IllegalTransition   a state change that the lifecycle does not have
 """
@@ -45,6 +48,10 @@ class LinkDown(TryAgain):
 
 class StoreDown(TryAgain):
     """The database does not answer."""
+
+
+class BufferDown(TryAgain):
+    """The disk buffer takes no readings now; the message says why and what to do."""
 
 
 class GatewayDown(TryAgain):
@@ -95,8 +102,16 @@ class AccessDenied(FixConfiguration):
     """The database or the server refuses these credentials or this role."""
 
 
+class PortTaken(FixConfiguration):
+    """Another program listens where the published OPC UA server is to listen."""
+
+
 class NotOnServer(FixConfiguration):
     """A configured node does not exist on the server, or its type differs."""
+
+
+class PayloadError(FixConfiguration):
+    """A message that cannot be read or written as what it should be; whoever sends it has to be mended."""
 
 
 class ProjectBroken(FixConfiguration):

@@ -22,6 +22,7 @@ from bridge.settings import (
     TagSettings,
 )
 
+_ROUTES = {"opcua": Route.OPCUA, "sparkplug": Route.MQTT, "mqtt": Route.MQTT, "gateway": Route.GATEWAY}
 _RANGE = re.compile(r"^(?P<before>[^{}]*)\{(?P<first>\d+)\.\.(?P<last>\d+)\}(?P<after>[^{}]*)$")
 
 
@@ -113,7 +114,7 @@ def _expand(
             known = ", ".join(sorted(settings.links)) or "none"
             problems.append(f"types.{type_name}.{name}: no link {link!r}; configured links: {known}")
         limits = None
-        route = Route(settings.links[link].kind) if link in settings.links else Route.GATEWAY
+        route = _ROUTES[settings.links[link].kind] if link in settings.links else Route.GATEWAY
         if isinstance(entry, SetpointSettings):
             limits = WriteLimits(**entry.limits.model_dump())
             if entry.route == "gateway":

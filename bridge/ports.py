@@ -113,11 +113,132 @@ class TagLink(Protocol):
         """The link as it is now; cheap, for heartbeats and metrics."""
         ...
 
+    def kept(self, batch: Sequence[Reading]) -> None:
+        """Be told that this very batch is on durable storage, or was dropped and counted; never waits.
+
+        What a link was not told of, its source may deliver again.
+        """
+        ...
+
     async def check(self) -> list[str]:
         """Connect once, compare every configured tag with the server, and list all problems found.
 
         Looks at existence, data type, access level and user rights, and engineering range against limits.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What makes storing happen once: the numbers of what is stored together, batches or places in one.
+
+    Numbers of one origin only grow. The store remembers the last one; what begins at or below it is there
+    already.
+    """
+
+    origin: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A batch of readings on disk with the mark under which it is, or was, to be stored."""
+
+    id: int
+    origin: str
+    number: int
+    readings: tuple[Reading, ...]
+
+    @property
+    def mark(self) -> Mark:
+        """Its own mark, alone."""
+        return Mark(origin=self.origin, first=self.number, last=self.number)
+
+
+class BufferState(StrEnum):
+    """What the disk buffer is about."""
+
+    EMPTY = "empty"
+    HOLDING = "holding"  # readings wait for the database
+    DRAINING = "draining"  # the database answers, and they are on their way
+    FULL = "full"  # a bound is reached, and something is dropped for every batch that comes
+    DOWN = "down"  # it cannot be used; readings wait in memory alone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferStatus:
+    """The disk buffer as it is now.
+
+    depth: readings that wait on disk. oldest_s: for how long the oldest of them has been there, None when
+    nothing waits. bytes: what they take on disk. dropped: readings dropped by the policy, or unreadable,
+    since the start. detail: why it is down, in words; else empty.
+    """
+
+    state: BufferState
+    depth: int
+    oldest_s: float | None
+    bytes: int
+    dropped: int
+    detail: str = ""
+
+
+class ReadingBuffer(Protocol):
+    """Readings on disk while the store is away, in order, bounded by bytes and age.
+
+    Every method may raise BufferDown: then nothing of the call has happened, and the buffer itself has said why.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What the origins of this buffer's marks begin with; of this buffer alone, and the same after a restart."""
+        ...
+
+    @property
+    def usable(self) -> bool:
+        """False while it is known to be down."""
+        ...
+
+    async def append(
+        self,
+        readings: Sequence[Reading],
+        mark: Mark,
+        *,
+        in_flight: bool = False,
+        remember: bool = False,
+        or_drop: bool = True,
+    ) -> int:
+        """Put a batch on disk; when this returns, no crash takes it away. Returns its id, 0 when there is no room.
+
+        in_flight: somebody is storing it at this very moment, so `oldest` leaves it and what came later alone,
+        and `status` does not count it, until `release` or `remove`. remember: `recent` gives it also when it has
+        been removed. or_drop: without room it counts as dropped; else nothing has happened, and it may be asked
+        again.
+        """
+        ...
+
+    async def oldest(self, max_readings: int) -> list[Kept]:
+        """The oldest batches, as they were appended, of one origin; at least one when there is any to give."""
+        ...
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """Let batches go that the store has committed."""
+        ...
+
+    def release(self, batch_id: int) -> None:
+        """A batch in flight was not stored: it waits with the others."""
+        ...
+
+    async def recent(self, max_readings: int) -> list[Reading]:
+        """The newest remembered readings, waiting or removed: what a source may still deliver again."""
+        ...
+
+    def draining(self, *, on: bool) -> None:
+        """Be told whether the store answers, for `status`."""
+        ...
+
+    def status(self) -> BufferStatus:
+        """The buffer as it is now; cheap, for heartbeats and metrics."""
         ...
 
 
@@ -157,8 +278,20 @@ class Store(Protocol):
     and RefusedByRule (a rule of the schema said no).
     """
 
-    async def store_readings(self, readings: Sequence[Reading]) -> int:
-        """Store readings in bulk; returns the rows written (values of one moment share a row)."""
+    async def store_readings(self, readings: Sequence[Reading], mark: Mark | None = None) -> int:
+        """Store readings in bulk; returns the rows written (values of one moment share a row).
+
+        With a mark, it is committed together with them; 0 means that it was reached before, and nothing
+        was written now.
+        """
+        ...
+
+    async def stored_until(self, origin: str) -> int:
+        """The last number of this origin that is stored; 0 when none is."""
+        ...
+
+    async def forget_marks(self, buffer: str, in_use: Sequence[str]) -> None:
+        """Remove the marks whose origin begins with `buffer`, except those in use; nothing of them waits."""
         ...
 
     async def place_of_others(self) -> Place:

@@ -203,7 +203,7 @@ def show_status(
     elif not any(agent["status"] == "online" for agent in agents):
         console.print("no agent is online: nothing is detected, proposed or written", style="bold red")
     if agents:
-        table = Table("agent", "state", "heartbeat", "site", "cycle", "polls", "links", box=BOX)
+        table = Table("agent", "state", "heartbeat", "site", "cycle", "polls", "links", "buffer", box=BOX)
         for agent in agents:
             online = agent["status"] == "online"
             table.add_row(
@@ -214,6 +214,7 @@ def show_status(
                 f"{agent['cycle_ms']:.1f} ms" if agent["cycle_ms"] is not None else "",
                 str(agent["polls_completed"]),
                 _links(json.loads(agent["detail"])) if online else "",
+                _buffer(json.loads(agent["detail"])) if online else "",
             )
         console.print(table)
     show_control(console, state)
@@ -255,6 +256,26 @@ def _links(detail: Mapping[str, Any]) -> str:
         f"{name} {link.get('state', '?')}" if isinstance(link, Mapping) else f"{name} {link}"
         for name, link in links.items()
     )
+
+
+def _buffer(detail: Mapping[str, Any]) -> Text:
+    """`1,204 readings on disk, oldest 35.0 s`, and in red what was lost or does not work."""
+    buffer = detail.get("buffer")
+    if not isinstance(buffer, Mapping):
+        return Text("")
+    depth, dropped, oldest_s = buffer.get("depth") or 0, buffer.get("dropped") or 0, buffer.get("oldest_s")
+    state = buffer.get("state", "?")
+    if state == "down":
+        text = Text(f"not in use: {buffer.get('detail') or 'no reason given'}", style="bold red")
+    elif not depth:
+        text = Text("empty")
+    else:
+        age = "" if oldest_s is None else f", oldest {duration(float(oldest_s))}"
+        more = {"draining": ", being stored now", "full": ", full"}.get(state, "")
+        text = Text(f"{depth:,} readings on disk{age}{more}", style="yellow")
+    if dropped:
+        text.append(f", {dropped:,} dropped", style="bold red")
+    return text
 
 
 def show_story(

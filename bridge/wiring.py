@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from bridge.agent.loop import Agent
+from bridge.agent.loop import Agent, Publish
 from bridge.clock import SystemClock
 from bridge.domain.lifecycle import Role
 from bridge.errors import ConfigError, FixConfiguration
+from bridge.links.buffer import DiskBuffer, was_used
+from bridge.links.mqtt import MqttWire
+from bridge.links.mqtt_link import MqttLink
+from bridge.links.mqtt_message import Will
+from bridge.links.mqtt_security import in_the_clear
+from bridge.links.mqtt_session import client_id
 from bridge.links.opcua import OpcUaLink
+from bridge.links.sparkplug_link import SparkplugLink
 from bridge.plant import Plant
 from bridge.ports import Clock, TagLink
-from bridge.settings import OpcUaLinkSettings, Settings
+from bridge.publish.edge import EdgePublisher, Heard, OpenWire
+from bridge.publish.edge_check import check_edge
+from bridge.publish.opcua import PublishedServer
+from bridge.publish.snapshot import Timing, Watch
+from bridge.settings import (
+    GatewayLinkSettings,
+    MqttLinkSettings,
+    OpcUaLinkSettings,
+    PublishSparkplugSettings,
+    Settings,
+    SparkplugLinkSettings,
+)
 from bridge.store import queries
 from bridge.store.connection import Database
 from bridge.store.desk import Desk, unpublished
@@ -21,12 +40,23 @@ from bridge.store.postgres import PostgresStore, database
 
 
 def links_of(settings: Settings, plant: Plant, clock: Clock) -> dict[str, TagLink]:
-    """The wires this bridge works itself, by name; the gateway's own tags have none here."""
-    return {
-        name: OpcUaLink(name, link, plant.on_link(name), clock)
-        for name, link in settings.links.items()
-        if isinstance(link, OpcUaLinkSettings)
-    }
+    """The wires this bridge works itself, by name; the gateway's own tags have none here.
+
+    ConfigError lists the addresses that are none.
+    """
+    links: dict[str, TagLink] = {}
+    for name, link in settings.links.items():
+        tags = plant.on_link(name)
+        match link:
+            case OpcUaLinkSettings():
+                links[name] = OpcUaLink(name, link, tags, clock)
+            case SparkplugLinkSettings():
+                links[name] = SparkplugLink(name, link, tags, clock)
+            case MqttLinkSettings():
+                links[name] = MqttLink(name, link, tags, clock)
+            case GatewayLinkSettings():
+                pass
+    return links
 
 
 def open_desk(settings: Settings, role: Role | None = Role.OPERATOR) -> tuple[Database, Desk]:
@@ -35,34 +65,121 @@ def open_desk(settings: Settings, role: Role | None = Role.OPERATOR) -> tuple[Da
     return db, Desk(db, queries.load())
 
 
+_SILENT_BEATS = 3  # after so many heartbeats that did not come, an agent counts as offline
+_PUBLISHERS_CONNECTIONS = 2  # to the database: what is shown or decided must not wait behind the agent's work
+
+
+@asynccontextmanager
+async def publishers_of(
+    settings: Settings, plant: Plant, named: queries.Queries, clock: Clock
+) -> AsyncIterator[dict[str, Publish]]:
+    """What shows the agent's tables to others, by name; empty when nothing of the kind is configured.
+
+    FixConfiguration when the login for reading, or for decisions where users may decide, does not work.
+    """
+    publish = settings.publish
+    made: dict[str, Publish] = {}
+    async with AsyncExitStack() as stack:
+        if publish.opcua is not None or publish.sparkplug is not None:
+            watch = Watch(
+                await _opened(stack, settings, Role.AGENT),
+                named,
+                clock,
+                agent_id=settings.agent.id,
+                equipment=tuple(plant.equipment),
+                timing=Timing(
+                    refresh_s=publish.refresh_s, offline_after_s=_SILENT_BEATS * settings.agent.heartbeat_s
+                ),
+            )
+            made["snapshot"] = watch.run
+        if publish.sparkplug is not None:
+            made["sparkplug"] = EdgePublisher(
+                publish.sparkplug, watch.feed(), clock, edge_wire(publish.sparkplug, clock)
+            ).run
+        if publish.opcua is not None:
+            desk = None
+            if any(user.role == "operator" for user in publish.opcua.users.values()):
+                desk = Desk(await _opened(stack, settings, Role.OPERATOR), named)
+            made["opcua"] = PublishedServer(
+                publish.opcua, watch.feed(), desk, clock, agent_id=settings.agent.id
+            ).run
+        yield made
+
+
+def edge_wire(settings: PublishSparkplugSettings, clock: Clock, *, beside: bool = False) -> OpenWire:
+    """Connections to the edge node's broker. beside: under another client id, so that a running bridge stays."""
+    name = client_id(settings, f"{settings.group}-{settings.node}") + ("-check" if beside else "")
+
+    def open_wire(will: tuple[str, bytes] | None, heard: Heard) -> MqttWire:
+        last = None if will is None else Will(topic=will[0], payload=will[1], qos=1, retain=False)
+        wire = MqttWire(settings, clock, client_id=name, will=last)
+        wire.on_messages = heard
+        return wire
+
+    return open_wire
+
+
+async def edge_problems(settings: PublishSparkplugSettings, clock: Clock) -> list[str]:
+    """What keeps the edge node from its work. LinkDown, DeadlineExceeded or AccessDenied without a connection."""
+    clear = in_the_clear(settings)
+    found = await check_edge(settings, edge_wire(settings, clock, beside=True))
+    return [clear, *found] if clear else found
+
+
+async def _opened(stack: AsyncExitStack, settings: Settings, role: Role) -> Database:
+    db = database(settings.store.model_copy(update={"pool_size": _PUBLISHERS_CONNECTIONS}), role)
+    await db.open()
+    stack.push_async_callback(db.close)
+    return db
+
+
 async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
     """Run the agent until SIGINT or SIGTERM.
 
     FixConfiguration (with its sentence for a person) when the database or the configuration is not fit to
-    start with; a plant link that is down is not: the agent runs and says so.
+    start with; a plant link that is down is not: the agent runs and says so. A database that does not answer
+    raises StoreDown, except where a bridge has run before: then what is measured waits on disk for it.
     """
     clock = SystemClock()
     plant = Plant.of(settings)
     named = queries.load()
     store = PostgresStore(database(settings.store, Role.AGENT), named, settings.agent, settings.store)
-    await store.open()
-    try:
-        await _demand_published(settings, plant)
+    may_wait = has_run_before(settings)
+    buffer = DiskBuffer(settings.buffer, plant.tags, clock)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+
+        async def begin() -> Mapping[str, Publish]:
+            await store.open()
+            await _demand_published(settings, plant)
+            return await stack.enter_async_context(publishers_of(settings, plant, named, clock))
+
+        publishers = {} if may_wait else await begin()
+        await buffer.open()
+        stack.push_async_callback(buffer.close)
         agent = Agent(
-            settings=settings, plant=plant, store=store, links=links_of(settings, plant, clock), clock=clock
+            settings=settings,
+            plant=plant,
+            store=store,
+            buffer=buffer,
+            links=links_of(settings, plant, clock),
+            clock=clock,
+            publishers=publishers,
+            begin=begin if may_wait else None,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, agent.stop)
+            stack.callback(loop.remove_signal_handler, number)
         try:
             await agent.run(ready)
         except* FixConfiguration as problems:
             raise problems.exceptions[0] from None
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-    finally:
-        await store.close()
+
+
+def has_run_before(settings: Settings) -> bool:
+    """Whether a bridge has worked with this buffer: then its database is the right one, and may be waited for."""
+    return was_used(settings.buffer)
 
 
 async def _demand_published(settings: Settings, plant: Plant) -> None:

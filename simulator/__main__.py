@@ -1,4 +1,4 @@
-"""``python -m simulator``: a plant, its faults, and a wire to break."""
+"""``python -m simulator``: a plant, its faults, a broker, and a wire to break."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -19,11 +19,13 @@ from rich.table import Table
 
 from simulator.faults import CATALOGUE, FaultError, parse_fault
 from simulator.gateway.command import gateway
+from simulator.mqtt.plain import PlainTopics
 from simulator.opcua.client import PlantCallError, call_plant
 from simulator.opcua.server import Access
 from simulator.plant import Plant, PlantOptions
 from simulator.playback import Playback
 from simulator.replay import AUTO, Recording, ReplayError, parse_mapping, read_recording
+from simulator.sparkplug.edge import EdgeNode
 from simulator.wire import Wire
 
 DEFAULT_ENDPOINT = "opc.tcp://127.0.0.1:4840/plant"
@@ -95,7 +97,9 @@ def plant(
     rate: Annotated[
         float | None,
         typer.Option(
-            min=0.0, help="Values per second over all measured nodes in slots of 100 ms; 0: no limit."
+            min=0.0,
+            help="Values per second over all measured nodes in slots of 100 ms; 0: no limit. MQTT tells "
+            "the last of each slot.",
         ),
     ] = None,
     flood: Annotated[bool, typer.Option("--flood", help="The same as --rate 0.")] = False,
@@ -122,9 +126,26 @@ def plant(
     strict_writes: Annotated[
         bool, typer.Option("--strict-writes", help="Refuse writes that carry a timestamp, as many PLCs do.")
     ] = False,
+    broker: Annotated[
+        str | None,
+        typer.Option(help="mqtt://HOST[:PORT]; speak MQTT as well, as --sparkplug and --plain say."),
+    ] = None,
+    sparkplug: Annotated[
+        str | None, typer.Option(help="GROUP/NODE; be a Sparkplug B edge node, each equipment a device.")
+    ] = None,
+    primary_host: Annotated[
+        str, typer.Option(help="Sparkplug host id; be silent until this host says it is online.")
+    ] = "",
+    plain: Annotated[
+        str | None, typer.Option(help="PREFIX; JSON on the topics PREFIX/EQUIPMENT/Signal.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log faults and connections.")] = False,
 ) -> None:
-    """A plant on OPC UA. Prints 'plant ready ENDPOINT' when it answers; logs go to stderr."""
+    """A plant on OPC UA, and on MQTT if asked for, from the same state.
+
+    Prints 'plant ready ENDPOINT' when it answers on OPC UA, then a line 'mqtt ready BROKER WHAT' when it has first
+    reached the broker for each of --sparkplug and --plain; logs go to stderr.
+    """
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO if verbose else logging.WARNING,
@@ -148,6 +169,10 @@ def plant(
             write_log=write_log,
             access=access,
         )
+        if (broker is None) != (sparkplug is None and plain is None) or (primary_host and not sparkplug):
+            _fail(
+                "--broker wants --sparkplug or --plain or both, and they want it; --primary-host --sparkplug"
+            )
         recording = None
         if replay is not None:
             mappings = [parse_mapping(text) for text in map_ or ()]
@@ -158,7 +183,21 @@ def plant(
                 typer.echo(f"{replay}: rows out of order left out: {recording.skipped}", err=True)
         elif map_:
             _fail("--map needs --replay FILE")
-        asyncio.run(_until_signal(_plant(options, recording, speed, loop, start_after_subscribers)))
+
+        def add_voices(simulated: Plant) -> None:
+            if broker is not None and sparkplug is not None:
+                told = _announcer(f"mqtt ready {broker} sparkplug {sparkplug}")
+                simulated.voices.append(
+                    EdgeNode(
+                        simulated, broker=broker, name=sparkplug, primary_host=primary_host, started=told
+                    )
+                )
+            if broker is not None and plain is not None:
+                told = _announcer(f"mqtt ready {broker} plain {plain}")
+                simulated.voices.append(PlainTopics(simulated, broker=broker, prefix=plain, started=told))
+
+        work = _plant(options, add_voices, recording, speed, loop, start_after_subscribers)
+        asyncio.run(_until_signal(work))
     except (FaultError, ReplayError, ValueError) as error:
         _fail(str(error))
     except OSError as error:
@@ -169,10 +208,20 @@ def plant(
         _fail(f"cannot start: {error}")
 
 
+def _announcer(line: str) -> Callable[[], None]:
+    return lambda: print(line, flush=True)
+
+
 async def _plant(
-    options: PlantOptions, recording: Recording | None, speed: float, loop: bool, start_after: int
+    options: PlantOptions,
+    add_voices: Callable[[Plant], None],
+    recording: Recording | None,
+    speed: float,
+    loop: bool,
+    start_after: int,
 ) -> None:
     simulated = Plant(options)
+    add_voices(simulated)
     endpoint = await simulated.open()
     try:
         playback = None
@@ -231,6 +280,19 @@ def fault(
         print(f"injected {text}")
     except (FaultError, PlantCallError) as error:
         _fail(str(error))
+
+
+@app.command()
+def broker(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes any free one.")] = 1883,
+) -> None:
+    """An MQTT 3.1.1 broker in memory. Prints 'broker ready mqtt://127.0.0.1:PORT' when it answers."""
+    from simulator.mqtt.broker import serve  # nothing else here wants amqtt
+
+    try:
+        asyncio.run(_until_signal(serve(port)))
+    except OSError as error:
+        _fail(f"cannot listen on port {port}: {error.strerror}; choose another with --port")
 
 
 @app.command()

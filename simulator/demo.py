@@ -22,11 +22,13 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from simulator.demo_others import look
 from simulator.demo_setting import Setting, set_up
 from simulator.demo_stage import ROOT, Demo, DemoError, near, script
 
 REACTOR: Final = "REACTOR_02"  # its set-points are written by the bridge
 GATEWAY_REACTOR: Final = "REACTOR_04"  # its set-points are written by the gateway's own script
+MQTT_REACTOR: Final = "REACTOR_03"  # read and written as a device of a Sparkplug edge node
 OPERATOR: Final = "demo.operator"
 _POLL_S: Final = 0.2
 _LOOK_S: Final = 1.0
@@ -72,7 +74,11 @@ def _run(folder: Path, console: Console, person: bool) -> int:
             words = f"once more, with {GATEWAY_REACTOR}, whose set-points only the gateway writes"
             demo.say("demo", words, "bold")
             told["gateway"] = _play(demo, GATEWAY_REACTOR, setting.plant)
-        _tell(demo, told)
+        words = f"and once more, with {MQTT_REACTOR}, which the bridge knows by its Sparkplug messages only"
+        demo.say("demo", words, "bold")
+        told["mqtt"] = _play(demo, MQTT_REACTOR, setting.plant)
+        seen = look(demo, setting, MQTT_REACTOR)
+        _tell(demo, told, seen)
         if person:
             _stay(demo, setting)
         return 0
@@ -86,7 +92,7 @@ def _run(folder: Path, console: Console, person: bool) -> int:
     finally:
         demo.stop()
         shutil.rmtree(folder / "db", ignore_errors=True)
-        demo.say("demo", "bridge, gateway, plant and database have stopped")
+        demo.say("demo", "bridge, gateway, plant, broker and database have stopped")
 
 
 def _by_hand(demo: Demo, setting: Setting) -> NoReturn:
@@ -96,13 +102,15 @@ def _by_hand(demo: Demo, setting: Setting) -> NoReturn:
     demo.say("hmi", setting.hmi if opened else f"open {setting.hmi} in a browser", "bold")
     demo.say("hmi", "log in as operator/operator to decide, engineer/engineer to arm, viewer/viewer to look")
     told: dict[str, str] = {}
+    waiting = [GATEWAY_REACTOR, MQTT_REACTOR]  # the same on the other routes, while the first is at work
     next_s = time.monotonic() + _SECOND_S
     while True:
         demo.all_alive()
-        if time.monotonic() > next_s:  # the same on the gateway's own route, while the first is at work
-            _overheat(demo, GATEWAY_REACTOR, setting.plant)
-            _show_ways(demo, setting)
-            next_s = float("inf")
+        if waiting and time.monotonic() > next_s:
+            _overheat(demo, waiting.pop(0), setting.plant)
+            next_s += _SECOND_S
+            if not waiting:
+                _show_ways(demo, setting)
         for row in demo.ask("recommendations", "list")["recommendations"]:
             told.setdefault(row["recommendation_id"], "")
         for number, before in told.items():
@@ -202,7 +210,7 @@ def _watch_it_cool(demo: Demo, reactor: str, hot_c: float) -> None:
     demo.say("plant", f"the temperature falls: {hot_c:.1f} → {cool_c:.1f} °C", "bold green")
 
 
-def _tell(demo: Demo, stories: dict[str, dict[str, Any]]) -> None:
+def _tell(demo: Demo, stories: dict[str, dict[str, Any]], seen: dict[str, dict[str, object]]) -> None:
     """The trail in words, the times by route, the verdict on the audit, and build/demo.json."""
     story = stories["opcua"]
     number = story["recommendation"]["recommendation_id"]
@@ -223,6 +231,7 @@ def _tell(demo: Demo, stories: dict[str, dict[str, Any]]) -> None:
     result = {
         **_told(story),
         **{route: _told(told) for route, told in stories.items() if route != "opcua"},
+        "tags": seen,
         "audit": {key: audit[key] for key in ("entries", "verified", "head")},
     }
     target = demo.folder.with_suffix(".json")
@@ -259,7 +268,7 @@ def _show_ways(demo: Demo, setting: Setting) -> None:
     for line in (
         f"source {near(demo.folder / 'environment')}",
         f"{near(script())} status",
-        f"python -m simulator fault 'overheat REACTOR_03' --endpoint {setting.plant}",
+        f"python -m simulator fault 'overheat REACTOR_01' --endpoint {setting.plant}",
         f"psql {setting.owner_url}",
     ):
         demo.console.print(f"    {line}", markup=False, soft_wrap=True)

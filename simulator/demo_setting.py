@@ -1,4 +1,4 @@
-"""What the demo plays on: database, plant, gateway and bridge, each a process of its own, wired as a plant would be.
+"""What the demo plays on: database, broker, plant, gateway and bridge, each a process of its own.
 
 Also the setting of the browser tests, which act on it as operators do.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +15,9 @@ from typing import Final
 from simulator.demo_stage import ROOT, Demo, DemoError, first_line, script
 
 TICK_S: Final = 0.2
+EDGE_NODE: Final = "plant/line1"  # as examples/sparkplug.toml has it
+AGENT_NODE: Final = ("plant", "lakebase-agent")  # group and node under which the bridge shows its own tables
+AGENT_SERVER: Final = "LakebaseAgent"  # the OPC connection's name in the gateway, as the tags have it
 TIME_SCALE: Final = 2.0  # plant seconds per second: the overheating takes some ten seconds and can be watched
 
 
@@ -23,24 +27,36 @@ class Setting:
 
     owner_url: str
     plant: str
+    broker: str
+    published: str
     gateway: str = ""
     hmi: str = ""
 
 
 def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
     """Start all of it, each part ready before the next needs it. ``database``: an owner's URL instead of our own."""
-    demo.say("demo", "starting a database, a plant, a gateway and a bridge, each in its own process", "bold")
+    demo.say(
+        "demo",
+        "starting a database, a broker, a plant, a gateway and a bridge, each in its own process",
+        "bold",
+    )
     url = database or _database(demo)
+    served = demo.start("broker", sys.executable, "-m", "simulator", "broker", "--port", "0")
+    broker = first_line(served, 30).removeprefix("broker ready ")
     plant = demo.start(
         "plant",
         *(sys.executable, "-m", "simulator", "plant", "--endpoint", "opc.tcp://127.0.0.1:0/plant"),
         *("--tick", str(TICK_S), "--time-scale", str(TIME_SCALE)),
         *("--write-log", demo.folder / "writes.jsonl"),
+        *("--broker", broker, "--sparkplug", EDGE_NODE),
     )
     endpoint = first_line(plant, 30).removeprefix("plant ready ")
-    demo.say("plant", f"ready at {endpoint}")
+    first_line(plant, 30)  # that it has reached the broker
+    demo.say("plant", f"ready at {endpoint}, and as Sparkplug edge node {EDGE_NODE} at {broker}")
 
     _configure(demo, url, endpoint)
+    _add_edge_node(demo, broker)
+    shown_at = _show_as_tags(demo, broker)
     demo.bridge("db", "migrate")
     _log_in(demo, url)
     gateway, hmi = "", ""
@@ -48,7 +64,7 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
         wants = "the Debian packages jython and libpostgresql-jdbc-java"
         demo.say("gateway", f"left out, and the HMI with it: it wants {wants}", "yellow")
     else:
-        gateway, hmi = _add_gateway(demo, endpoint, hmi_port)
+        gateway, hmi = _add_gateway(demo, endpoint, shown_at, hmi_port)
     published = demo.bridge("tags", "publish").strip().splitlines()
     demo.say("bridge", f"schema is current; {published[-1]}")
     report = demo.ask("check")
@@ -60,7 +76,10 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
     demo.start("bridge", script(), "run")
     demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), 30)
     demo.say("bridge", "online, and every wanted tag is flowing", "green")
-    return Setting(owner_url=url, plant=endpoint, gateway=gateway, hmi=hmi)
+    demo.say(
+        "bridge", f"shows its tables as tags at {shown_at}, and as Sparkplug edge node {'/'.join(AGENT_NODE)}"
+    )
+    return Setting(owner_url=url, plant=endpoint, broker=broker, published=shown_at, gateway=gateway, hmi=hmi)
 
 
 def _database(demo: Demo) -> str:
@@ -84,6 +103,32 @@ def _configure(demo: Demo, url: str, endpoint: str) -> None:
     )
     demo.environment |= {"BRIDGE_CONFIG": str(demo.folder / "bridge.toml"), "BRIDGE_STORE__URL": url}
     demo.environment["BRIDGE_AGENT__HEARTBEAT_S"] = "1"  # so that nobody waits to see it online
+    demo.environment["BRIDGE_BUFFER__DIR"] = str(demo.folder / "buffer")
+
+
+def _add_edge_node(demo: Demo, broker: str) -> None:
+    """The reactor that is read and written over Sparkplug, and by OPC UA no more."""
+    _append(demo, "sparkplug.toml", "broker", broker)
+    _leave_to_others(demo, '"REACTOR_{01..04}"', '"REACTOR_{01..02}", "REACTOR_04"')
+
+
+def _append(demo: Demo, example: str, key: str, value: str) -> None:
+    """An example configuration with this address, behind what there is."""
+    more = (ROOT / "examples" / example).read_text(encoding="utf-8")
+    more, replaced = re.subn(rf'^{key} = ".*"$', f'{key} = "{value}"', more, flags=re.MULTILINE)
+    if replaced != 1:
+        raise DemoError(f"examples/{example} wants one {key}, found {replaced}")
+    config = demo.folder / "bridge.toml"
+    config.write_text(f"{config.read_text(encoding='utf-8')}\n{more}", encoding="utf-8")
+
+
+def _leave_to_others(demo: Demo, listed: str, left: str) -> None:
+    """Another list of equipment for the OPC UA link to the plant."""
+    config = demo.folder / "bridge.toml"
+    text = config.read_text(encoding="utf-8")
+    if text.count(f"ids = [{listed}]") != 1:
+        raise DemoError(f"bridge.toml wants the equipment {listed} once, found {text.count(listed)} times")
+    config.write_text(text.replace(f"ids = [{listed}]", f"ids = [{left}]"), encoding="utf-8")
 
 
 def _log_in(demo: Demo, owner_url: str) -> None:
@@ -100,7 +145,22 @@ def _log_in(demo: Demo, owner_url: str) -> None:
     demo.say("database", "demo_bridge may propose and execute, demo_desk may decide; neither may do both")
 
 
-def _add_gateway(demo: Demo, plant: str, hmi_port: int) -> tuple[str, str]:
+def _show_as_tags(demo: Demo, broker: str) -> str:
+    """The agent's tables for whoever asks: an OPC UA server, whose endpoint this is, and a Sparkplug edge node."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"opc.tcp://127.0.0.1:{free.getsockname()[1]}/agent"
+    group, node = AGENT_NODE
+    config = demo.folder / "bridge.toml"
+    with config.open("a", encoding="utf-8") as more:
+        more.write(
+            f'\n[publish.opcua]\nendpoint = "{endpoint}"\n\n[publish.sparkplug]\nbroker = "{broker}"\n'
+            f'version = "3.1.1"\ngroup = "{group}"\nnode = "{node}"\noutbox = "{demo.folder / "outbox.sqlite"}"\n'
+        )
+    return endpoint
+
+
+def _add_gateway(demo: Demo, plant: str, shown_at: str, hmi_port: int) -> tuple[str, str]:
     """The stand-in of an Ignition gateway with the built project, and the reactor it writes to; endpoint and HMI."""
     archive = demo.folder / "bridge.zip"
     demo.bridge("project", "build", "--out", str(archive))
@@ -108,6 +168,7 @@ def _add_gateway(demo: Demo, plant: str, hmi_port: int) -> tuple[str, str]:
         "gateway",
         *(sys.executable, "-m", "simulator", "gateway", "--project", archive),
         *("--tags", ROOT / "ignition_project" / "tags" / "tags.json", "--plant", plant),
+        *("--device", f"{AGENT_SERVER}={shown_at}"),
         *("--database", demo.environment["BRIDGE_STORE__OPERATOR_URL"]),
         *("--opcua-port", "0", "--tag-group", "Default=200", "--hmi", str(hmi_port)),
     )
@@ -115,13 +176,8 @@ def _add_gateway(demo: Demo, plant: str, hmi_port: int) -> tuple[str, str]:
     endpoint, hmi = ready[2], ready[-1]
     demo.say("gateway", f"runs the built project in Jython 2.7 and shows its tags at {endpoint}")
     demo.say("hmi", hmi, "bold")
-    more = (ROOT / "examples" / "gateway.toml").read_text(encoding="utf-8")
-    more, replaced = re.subn(r'^endpoint = ".*"$', f'endpoint = "{endpoint}"', more, flags=re.MULTILINE)
-    config = demo.folder / "bridge.toml"
-    text = config.read_text(encoding="utf-8").replace("REACTOR_{01..04}", "REACTOR_{01..03}")
-    if replaced != 1:
-        raise DemoError(f"examples/gateway.toml wants one endpoint, found {replaced}")
-    config.write_text(f"{text}\n{more}", encoding="utf-8")
+    _append(demo, "gateway.toml", "endpoint", endpoint)
+    _leave_to_others(demo, '"REACTOR_{01..02}", "REACTOR_04"', '"REACTOR_{01..02}"')
     return endpoint, hmi
 
 

@@ -6,6 +6,7 @@ A fault is asked for as ``NAME [EQUIPMENT] [<duration>s] [@<delay>s]``, for exam
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Final, Literal
 
 from simulator.equipment import PLANT
 
-Group = Literal["process", "sensor", "write", "server"]
+Group = Literal["process", "sensor", "write", "server", "mqtt"]
 
 _EVERYTHING: Final = ("REACTOR", "PUMP", "VALVE", "MACHINE")
 
@@ -23,7 +24,8 @@ class Fault:
     """One thing that can go wrong.
 
     ``applies_to`` names the kinds of equipment; ``PLANT`` among them means that the fault may be asked for
-    without an equipment and then holds for all. ``duration_s`` is the default of those that take one.
+    without an equipment and then holds for all. ``duration_s`` is the default of those that take one. ``lasts``
+    until it is cleared, or is over by itself.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Fault:
     group: Group
     applies_to: tuple[str, ...]
     duration_s: float | None = None
+    lasts: bool = True
 
 
 CATALOGUE: Final[dict[str, Fault]] = {
@@ -122,6 +125,71 @@ CATALOGUE: Final[dict[str, Fault]] = {
             group="server",
             applies_to=(PLANT,),
             duration_s=5.0,
+            lasts=False,
+        ),
+        Fault(
+            name="sequence_gap",
+            meaning="Sparkplug: the next data message takes its sequence number and is never sent",
+            group="mqtt",
+            applies_to=(PLANT,),
+            lasts=False,
+        ),
+        Fault(
+            name="death_without_birth",
+            meaning="Sparkplug: the node, or a device, says that it is dead and goes on sending data; "
+            "it is born again when asked for, or when cleared",
+            group="mqtt",
+            applies_to=(*_EVERYTHING, PLANT),
+        ),
+        Fault(
+            name="rebirth_storm",
+            meaning="Sparkplug: the node is born again ten times a second for the duration, unasked",
+            group="mqtt",
+            applies_to=(PLANT,),
+            duration_s=3.0,
+            lasts=False,
+        ),
+        Fault(
+            name="alias_reuse",
+            meaning="Sparkplug: a birth gives every alias to another metric; for an equipment: its birth gives "
+            "the alias of its main signal to a second metric too, which is forbidden",
+            group="mqtt",
+            applies_to=(*_EVERYTHING, PLANT),
+        ),
+        Fault(
+            name="wrong_type",
+            meaning="over MQTT the main signal is a string, without a birth that says so",
+            group="mqtt",
+            applies_to=_EVERYTHING,
+        ),
+        Fault(
+            name="duplicate_messages",
+            meaning="every message with values is sent twice over MQTT, byte for byte",
+            group="mqtt",
+            applies_to=(PLANT,),
+        ),
+        Fault(
+            name="reorder_messages",
+            meaning="of two messages with values the later one is sent first over MQTT, again and again",
+            group="mqtt",
+            applies_to=(PLANT,),
+        ),
+        Fault(
+            name="slow_consumer",
+            meaning="reads nothing from its MQTT sockets for the duration: commands pile up, values still go out",
+            group="mqtt",
+            applies_to=(PLANT,),
+            duration_s=5.0,
+            lasts=False,
+        ),
+        Fault(
+            name="broker_restart",
+            meaning="its MQTT connections break without a goodbye, as if the broker restarted (the broker itself "
+            "goes on and publishes the wills), and are made anew after the duration",
+            group="mqtt",
+            applies_to=(PLANT,),
+            duration_s=2.0,
+            lasts=False,
         ),
     )
 }
@@ -155,7 +223,9 @@ def parse_fault(text: str, *, equipment: str | None = None) -> FaultRequest:
         raise FaultError(f"a fault name was expected, found nothing; choose one of {fault_names()}")
     fault = CATALOGUE.get(words[0])
     if fault is None:
-        raise FaultError(f"no fault is called {words[0]!r}; choose one of {fault_names()}")
+        near = difflib.get_close_matches(words[0], CATALOGUE)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise FaultError(f"no fault is called {words[0]!r}; choose one of {fault_names()}{hint}")
     duration_s = fault.duration_s
     delay_s = 0.0
     named = equipment
@@ -164,7 +234,8 @@ def parse_fault(text: str, *, equipment: str | None = None) -> FaultRequest:
             if word.startswith("@"):
                 delay_s = float(match.group(1))
             elif fault.duration_s is None:
-                raise FaultError(f"{fault.name} takes no duration, found {word!r}; it lasts until cleared")
+                lasts = "lasts until cleared" if fault.lasts else "is over at once"
+                raise FaultError(f"{fault.name} takes no duration, found {word!r}; it {lasts}")
             else:
                 duration_s = float(match.group(1))
         elif named is None and not word.startswith("@"):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -26,10 +27,17 @@ from simulator.equipment import (
 from simulator.faults import FaultError, FaultRequest, check_applies, parse_fault
 from simulator.opcua.nodes import NodeSlot
 from simulator.opcua.server import Access, PlantServer
+from simulator.voices import Shown, Voice
 from simulator.write_log import WriteLog
 from simulator.writes import Scalar, Verdict, WriteAsked
 
 _log = logging.getLogger(__name__)
+
+_OWN_VARIABLES: Final = (
+    Signal(name="WriteCount", data_type="UInt32", start=0),
+    Signal(name="ValueCount", data_type="UInt64", start=0),
+    Signal(name="ActiveFaults", data_type="String", start=""),
+)
 
 Model = physics.Reactors | physics.Pumps | physics.Valves
 
@@ -68,6 +76,8 @@ class Plant:
         self.equipment: dict[str, Equipment] = {}
         self.owned: set[str] = set()
         """Nodes (``EQUIPMENT/Signal``) that somebody else than the physics publishes."""
+        self.voices: list[Voice] = []
+        """Who tells of the plant beside OPC UA; to be filled before ``start``."""
         self._log_of_writes = WriteLog(options.write_log)
         self._fleets: list[_Fleet] = []
         self._place: dict[str, tuple[Model, int]] = {}
@@ -86,10 +96,8 @@ class Plant:
         for equipment in default_plant() if count is None else reactors(count):
             self.add_equipment(equipment)
         self._add_fleets()
-        self._write_count = self.server.add_variable(Signal(name="WriteCount", data_type="UInt32", start=0))
-        self._value_count = self.server.add_variable(Signal(name="ValueCount", data_type="UInt64", start=0))
-        self._active_faults = self.server.add_variable(
-            Signal(name="ActiveFaults", data_type="String", start="")
+        self._write_count, self._value_count, self._active_faults = (
+            self.server.add_variable(variable) for variable in _OWN_VARIABLES
         )
         await self.server.add_method("InjectFault", ("equipment", "fault"), self._inject_method)
         await self.server.add_method("ClearFault", ("equipment",), self._clear_method)
@@ -117,7 +125,7 @@ class Plant:
     async def start(self) -> None:
         """Publish the first values, begin to answer, and set off the faults asked for at start."""
         for request in self.options.faults:
-            check_applies(request, kinds=self._kinds())
+            self._check(request)
         await self._tick(0.0)
         await self.server.start()
         for request in self.options.faults:
@@ -125,17 +133,19 @@ class Plant:
 
     async def run(self) -> None:
         """Let time pass, until cancelled."""
-        if self.options.rate_per_s is None:
-            await self._run_ticks()
-        else:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._run_ticks())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._run_ticks())
+            if self.options.rate_per_s is not None:
                 group.create_task(self._run_rate(self.options.rate_per_s))
+            for voice in self.voices:
+                group.create_task(voice.run())
 
     async def close(self) -> None:
         """Stop answering and close the write log."""
         for timer in self._timers:
             timer.cancel()
+        for voice in self.voices:
+            await voice.close()
         await self.server.stop()
         self._log_of_writes.close()
 
@@ -170,6 +180,11 @@ class Plant:
             if isinstance(fleet.model, physics.Reactors):
                 await self._publish_states(fleet, fleet.model, now)
         await self._publish_count(now)
+        self._tell()
+
+    def _tell(self) -> None:
+        for voice in self.voices:
+            voice.tick()
 
     async def _publish_states(self, fleet: _Fleet, model: physics.Reactors, now: datetime) -> None:
         for name, state in zip(fleet.names, model.states().tolist(), strict=True):
@@ -205,6 +220,7 @@ class Plant:
             now = datetime.now(UTC)
             await self.publish([ring[p] for p in places], values, now)
             await self._publish_count(now)
+            self._tell()
             # behind its rate by more than a second the plant drops the debt instead of bunching it up
             started_s = max(started_s, clock() - 1.0)
             await asyncio.sleep(max(0.0, started_s - clock()) if rate_per_s > 0.0 else 0.0)
@@ -229,9 +245,16 @@ class Plant:
     def _kinds(self) -> dict[str, str]:
         return {name: equipment.kind for name, equipment in self.equipment.items()}
 
+    def _check(self, request: FaultRequest) -> None:
+        check_applies(request, kinds=self._kinds())
+        name = request.fault.name
+        if request.fault.group == "mqtt" and not any(name in voice.faults for voice in self.voices):
+            tongue = "--sparkplug GROUP/NODE" if self.voices else "--broker and --sparkplug or --plain"
+            raise FaultError(f"{name} wants a plant that speaks MQTT; start it with {tongue}")
+
     async def inject(self, request: FaultRequest) -> None:
         """Let a fault begin, now or after its delay. Raises ``FaultError`` if it does not fit the equipment."""
-        check_applies(request, kinds=self._kinds())
+        self._check(request)
         timer = asyncio.create_task(self._begin(request))
         self._timers.add(timer)
         timer.add_done_callback(self._timers.discard)
@@ -246,14 +269,21 @@ class Plant:
             # the answer to whoever asked must leave first; then the whole process stands still
             asyncio.get_running_loop().call_later(0.05, time.sleep, request.duration_s or 0.0)
             return
-        self._active.setdefault(request.equipment, {})[request.fault.name] = request
-        await self._faults_changed(request.equipment)
+        for voice in self.voices:
+            if request.fault.name in voice.faults:
+                voice.begin(request)
+        if request.fault.lasts:
+            self._active.setdefault(request.equipment, {})[request.fault.name] = request
+            await self._faults_changed(request.equipment)
 
     async def clear(self, name: str) -> None:
         """End all faults of an equipment, or those of the whole plant (``PLANT``)."""
         if name != PLANT and name not in self.equipment:
             raise FaultError(f"no equipment is called {name!r}")
-        self._active.pop(name, None)
+        for fault in self._active.pop(name, {}):
+            for voice in self.voices:
+                if fault in voice.faults:
+                    voice.end(fault, name)
         _log.info("faults cleared: %s", name)
         await self._faults_changed(name)
 
@@ -291,6 +321,21 @@ class Plant:
 
     async def _clear_method(self, *arguments: str) -> None:
         await self.clear(arguments[0] or PLANT)
+
+    # ── what voices may ask (PlantState) ──────────────────────────────────────────────────────────────────
+
+    @property
+    def variables(self) -> tuple[Signal, ...]:
+        """What the plant tells of itself, as ``Plant/Name``."""
+        return _OWN_VARIABLES
+
+    def shown(self, path: str) -> Shown:
+        """What a signal shows now; ``KeyError`` if there is none."""
+        return self.server.shown(path)
+
+    async def write_value(self, path: str, value: Scalar, *, session: str) -> str:
+        """A write that came over another wire than OPC UA; the name of an OPC UA status."""
+        return await self.server.write_value(path, value, session=session)
 
     # ── writes (WritePolicy) ──────────────────────────────────────────────────────────────────────────────
 

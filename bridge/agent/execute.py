@@ -18,7 +18,7 @@ from bridge.domain.lifecycle import CommandStatus
 from bridge.domain.limits import Refusal, RefusalCode
 from bridge.domain.reading import Reading
 from bridge.domain.tag import Route, Tag, Value
-from bridge.errors import DeadlineExceeded, LinkDown, RefusedByRule, TryAgain
+from bridge.errors import BridgeError, DeadlineExceeded, FixCode, LinkDown, RefusedByRule, TryAgain
 from bridge.ports import Clock, Store, TagLink
 from bridge.settings import AgentSettings
 
@@ -200,31 +200,39 @@ class Executor:
     async def _record(self, verdicts: Sequence[Verdict], unsent: Sequence[str], stop: asyncio.Event) -> None:
         """Record verdicts, patiently: the plant has already changed, the row has to follow.
 
-        When the bridge is stopped meanwhile, the row stays as it is and the next bridge reads it back.
+        When the bridge is stopped meanwhile, the row stays as it is and the next bridge reads it back. So does
+        the row of a verdict that the database refuses; the others of its batch are recorded one by one then.
         """
+        groups = [verdicts] if verdicts else []
         wait_s = 0.1
-        while verdicts or unsent:
+        while groups or unsent:
             try:
                 if unsent:
                     released = await self._store.release(unsent)
                     log.info("command.released", command_ids=released)
                     unsent = ()
-                if verdicts:
-                    finished = await self._store.record_verdicts(verdicts)
-                    self._tell(verdicts)
-                    for recommendation_id, status in finished:
-                        log.info(
-                            "recommendation.finished",
-                            recommendation_id=recommendation_id,
-                            status=status.value,
-                        )
-                    verdicts = ()
+                while groups:
+                    try:
+                        await self._record_together(groups[0])
+                    except (RefusedByRule, FixCode) as problem:
+                        if len(groups[0]) > 1:
+                            groups[:1] = [[verdict] for verdict in groups[0]]
+                            continue
+                        _unrecorded(groups[0][0], problem)
+                    groups.pop(0)
             except TryAgain as problem:
                 if stop.is_set():
-                    log.warning("command.unrecorded", reason=str(problem), commands=len(verdicts))
+                    commands = sum(len(group) for group in groups)
+                    log.warning("command.unrecorded", reason=str(problem), commands=commands)
                     return
                 await _first(stop, stop, wait_s)
                 wait_s = min(wait_s * 2, 5.0)
+
+    async def _record_together(self, verdicts: Sequence[Verdict]) -> None:
+        finished = await self._store.record_verdicts(verdicts)
+        self._tell(verdicts)
+        for recommendation_id, status in finished:
+            log.info("recommendation.finished", recommendation_id=recommendation_id, status=status.value)
 
     def _tell(self, verdicts: Sequence[Verdict]) -> None:
         self.verdicts += len(verdicts)
@@ -237,6 +245,16 @@ class Executor:
                 recommendation_id=verdict.recommendation_id,
                 result=verdict.result,
             )
+
+
+def _unrecorded(verdict: Verdict, problem: BridgeError) -> None:
+    log.error(
+        "command.unrecorded",
+        reason=str(problem),
+        command_id=verdict.command_id,
+        recommendation_id=verdict.recommendation_id,
+        result=verdict.result,
+    )
 
 
 def _refused(command: Command, refusal: Refusal) -> Verdict:

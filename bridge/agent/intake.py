@@ -1,29 +1,30 @@
 """Intake: readings from links and from others' rows, through the detector, into the store.
 
-Findings leave at once; storing happens in batches behind them. While the store is away readings wait in
-memory, bounded and counted; the oldest are dropped first.
+Findings leave at once; storing happens in batches behind them (see `bridge.agent.forward`).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
 
 from bridge.agent.detect import MOST_UNKNOWN, Detector
+from bridge.agent.forward import Forwarder
+from bridge.agent.recent import RecentReadings
 from bridge.domain.anomaly import Anomaly, Cleared
 from bridge.domain.reading import Quality, Reading
-from bridge.errors import RefusedByRule
+from bridge.errors import BufferDown
 from bridge.plant import Plant
-from bridge.ports import OthersRow, Place, Store, TagLink
+from bridge.ports import OthersRow, Place, ReadingBuffer, Store, TagLink
 
 log = structlog.get_logger(__name__)
 
 Finding = Anomaly | Cleared
 
 _ROWS_AT_ONCE = 1000
-_COPY_AT_ONCE = 20_000  # readings in one COPY: large enough to be cheap, small enough not to hold the loop
+# More than a broker may have sent without an acknowledgement (MQTT 5 counts them with 16 bits).
+_RECENT = 100_000
 
 
 class Intake:
@@ -35,46 +36,72 @@ class Intake:
         plant: Plant,
         detector: Detector,
         store: Store,
+        buffer: ReadingBuffer,
         queue_size: int,
         found: Callable[[Finding], None],
     ) -> None:
         self._plant = plant
         self._detector = detector
         self._store = store
-        self._queue_size = queue_size
         self._found = found
-        self._waiting: deque[Sequence[Reading]] = deque()
-        self._waiting_count = 0
+        self._buffer = buffer
+        self._recent = RecentReadings(_RECENT)
         self._place: Place | None = None
-        self._at_once = _COPY_AT_ONCE
+        self.forward = Forwarder(store=store, buffer=buffer, queue_size=queue_size)
+        """The way of what is taken in to the store."""
         self.taken_in = 0
-        self.stored = 0
-        self.dropped = 0
+        self._held: dict[str, Reading] | None = None
+        self._recalled = False
 
-    async def watch(self, link: TagLink, took: Callable[[], None] = lambda: None) -> None:
-        """Take in what one link delivers, until cancelled; `took` is told after each batch."""
+    async def recall(self) -> None:
+        """Learn from the disk what a source may deliver again, because a killed bridge could not thank for it.
+
+        Once is enough; while the disk does not work nothing is learned, and it has to be asked again.
+        """
+        if self._recalled:
+            return
+        try:
+            earlier = await self._buffer.recent(_RECENT)
+        except BufferDown:
+            return  # it has said so itself
+        for reading in earlier:
+            self._recent.add(reading)
+        self._recalled = True
+
+    def hold(self) -> None:
+        """Look for nothing until `look`: it is not known yet what an earlier run found."""
+        self._held = {}
+
+    def look(self) -> None:
+        """Look from now on, beginning with the newest value of each tag."""
+        held, self._held = self._held, None
+        if held:
+            self._observe(list(held.values()))
+
+    async def watch(
+        self, link: TagLink, took: Callable[[], None] = lambda: None, *, again: bool = False
+    ) -> None:
+        """Take in what one link delivers, until cancelled; `took` is told after each batch.
+
+        again: its source delivers a second time what it does not know to be kept.
+        """
         async for batch in link.readings():
-            self.take(batch)
+            self.take(batch, link, again=again)
             took()
 
-    def take(self, batch: Sequence[Reading]) -> None:
-        """Detect in a batch and queue it for the store."""
+    def take(self, batch: Sequence[Reading], link: TagLink | None = None, *, again: bool = False) -> None:
+        """Detect in a batch and queue it for the store; `link` is told when it is safe."""
         fresh = [reading for reading in batch if not self._seen(reading)]
-        if not fresh:
-            self._observe(batch)
-            return
+        if again or self._held is not None:
+            fresh = [reading for reading in fresh if self._recent.add(reading)]
         self._observe(batch)
         self.taken_in += len(fresh)
-        self._waiting.append(fresh)
-        self._waiting_count += len(fresh)
-        while self._waiting_count > self._queue_size:
-            lost = len(self._waiting.popleft())
-            self._waiting_count -= lost
-            if not self.dropped:
-                log.error("readings.dropped", reason="the store is away and the queue is full", count=lost)
-            self.dropped += lost
+        self.forward.put(fresh, batch, link, again=again)
 
     def _observe(self, batch: Sequence[Reading]) -> None:
+        if self._held is not None:
+            self._held.update((reading.tag.path, reading) for reading in batch)
+            return
         for finding in self._detector.observe(batch):
             self._found(finding)
 
@@ -87,43 +114,6 @@ class Intake:
             and known.value == reading.value
             and known.quality is reading.quality
         )
-
-    @property
-    def waiting(self) -> int:
-        """Readings that wait for the store."""
-        return self._waiting_count
-
-    async def flush(self) -> None:
-        """Store what waits. Whatever goes wrong, nothing is lost: it stays at the head of the queue.
-
-        Only what the database refuses for good is dropped, batch by batch, and counted.
-        """
-        while self._waiting:
-            batches: list[Sequence[Reading]] = []
-            count = 0
-            while self._waiting and count < self._at_once:
-                batches.append(self._waiting.popleft())
-                count += len(batches[-1])
-            self._waiting_count -= count
-            try:
-                await self._store.store_readings([reading for batch in batches for reading in batch])
-            except RefusedByRule as problem:
-                if len(batches) == 1:
-                    self.dropped += count
-                    log.error("readings.dropped", reason=str(problem), count=count)
-                    continue
-                self._put_back(batches, count)
-                self._at_once = 1  # one batch at a time, until the refused one has shown itself
-                continue
-            except BaseException:
-                self._put_back(batches, count)
-                raise
-            self.stored += count
-        self._at_once = _COPY_AT_ONCE
-
-    def _put_back(self, batches: Sequence[Sequence[Reading]], count: int) -> None:
-        self._waiting.extendleft(reversed(batches))
-        self._waiting_count += count
 
     async def take_others(self) -> int:
         """Detect in rows that others inserted since the last look; how many there were."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -22,10 +22,10 @@ from bridge.agent.intake import Finding, Intake
 from bridge.agent.recommend import Recommender
 from bridge.agent.tend import tend
 from bridge.domain.anomaly import Cleared
-from bridge.errors import FixConfiguration, TryAgain
+from bridge.errors import BridgeError, FixConfiguration, TryAgain
 from bridge.plant import Plant
-from bridge.ports import Clock, LinkState, Store, TagLink
-from bridge.settings import Settings
+from bridge.ports import BufferStatus, Clock, LinkState, ReadingBuffer, Store, TagLink
+from bridge.settings import MqttLinkSettings, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -33,21 +33,44 @@ _FIRST_WAIT_S = 0.2
 _LONGEST_WAIT_S = 5.0
 _REFUSED_WAIT_S = 30.0  # credentials rarely mend themselves; do not have the account locked for it
 _LINKS_LOOK_S = 0.05
+_DRAIN_LOOK_S = 0.5
 _LEAVING_S = 3.0  # longer than any task needs to take leave of its server
+_BEGIN_AGAIN_S = 1.0
 _DAY_S = 24 * 3600.0
+
+
+Publish = Callable[[Callable[[], None]], Awaitable[None]]
+"""Work that shows the agent's tables to others; it tells its argument whenever it works."""
 
 
 class Agent:
     """The running agent. `stop` ends it in good order."""
 
     def __init__(
-        self, *, settings: Settings, plant: Plant, store: Store, links: dict[str, TagLink], clock: Clock
+        self,
+        *,
+        settings: Settings,
+        plant: Plant,
+        store: Store,
+        buffer: ReadingBuffer,
+        links: dict[str, TagLink],
+        clock: Clock,
+        publishers: Mapping[str, Publish] | None = None,
+        begin: Callable[[], Awaitable[Mapping[str, Publish]]] | None = None,
     ) -> None:
+        """`begin` is done before anything that wants the database, and gives further publishers.
+
+        Where it raises TryAgain, what links deliver goes to disk, and it is tried again until it has worked once.
+        """
         self._settings = settings
         self._plant = plant
         self._store = store
+        self._buffer = buffer
         self._links = links
         self._clock = clock
+        self._publishers = dict(publishers or {})
+        self._begin = begin
+        self._opened = False  # `begin` has worked, and is not done again
         self._findings: deque[Finding] = deque()
         self._found = asyncio.Event()
         self._commands = asyncio.Event()  # something may be approved
@@ -62,6 +85,7 @@ class Agent:
             plant=plant,
             detector=self._detector,
             store=store,
+            buffer=buffer,
             queue_size=settings.agent.queue_size,
             found=self._on_finding,
         )
@@ -83,34 +107,55 @@ class Agent:
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Work until `stop`. FixConfiguration ends the run at once: waiting would not mend it."""
-        await self._restore()
-        await self._store.prepare_days()
-        await self._beat(online=True)
+        await self._intake.recall()
         try:
             await self._work(ready)
+        except BaseException:
+            with suppress(BridgeError):
+                await self._intake.forward.flush()  # what is still in memory is safe on disk, or stored
+            raise
         finally:
             await self._executor.abandon()
         await self._leave()
 
     async def _work(self, ready: Callable[[], None] | None) -> None:
         agent = self._settings.agent
+        begun = await self._begins() is None
+        if not begun:
+            self._intake.hold()
         async with asyncio.TaskGroup() as group:
+
+            def start(tasks: Mapping[str, Callable[[], Awaitable[None]]]) -> list[asyncio.Task[None]]:
+                return [
+                    group.create_task(self._supervise(name, work), name=name) for name, work in tasks.items()
+                ]
+
+            background = start(
+                {
+                    **{f"link {name}": link.run for name, link in self._links.items()},
+                    **{f"intake {name}": partial(self._take_in, link) for name, link in self._links.items()},
+                    "store readings": self._store_readings,
+                }
+            )
+            if not begun and not await self._until_begun():
+                await _end(background)
+                return
             tasks: dict[str, Callable[[], Awaitable[None]]] = {
-                **{f"link {name}": link.run for name, link in self._links.items()},
-                **{f"intake {name}": partial(self._take_in, link) for name, link in self._links.items()},
+                "drain buffer": self._drain,
                 "listen": self._listen,
-                "store readings": partial(self._every, agent.flush_s, self._intake.flush),
                 "recommend": self._recommend,
                 "others": self._watch_others,
                 "freshness": partial(self._every, 1.0, self._check_freshness),
                 "tend": self._keep_tending,
                 "heartbeat": partial(self._every, agent.heartbeat_s, self._beat),
                 "partitions": partial(self._every, _DAY_S / 4, self._store.prepare_days),
+                **{
+                    f"publish {name}": partial(work, self._works_again)
+                    for name, work in self._publishers.items()
+                },
             }
-            background = [
-                group.create_task(self._supervise(name, work), name=name) for name, work in tasks.items()
-            ]
-            execute = group.create_task(self._supervise("execute", self._execute), name="execute")
+            background += start(tasks)
+            (execute,) = start({"execute": self._execute})
             if ready is not None:
                 ready()
             log.info(
@@ -125,13 +170,41 @@ class Agent:
             await asyncio.wait([execute], timeout=agent.lease_s)
             await _end([*background, execute])
 
-    async def _leave(self) -> None:
+    async def _begins(self) -> TryAgain | None:
+        """Take up what the database remembers; TryAgain when that is only a matter of waiting."""
         try:
-            await self._intake.flush()
+            if self._begin is not None and not self._opened:
+                self._publishers.update(await self._begin())
+                self._opened = True
+            await self._restore()
+            await self._store.prepare_days()
+            await self._beat(online=True)
+        except TryAgain as problem:
+            if self._begin is None:
+                raise
+            return problem
+        self._intake.look()
+        return None
+
+    async def _until_begun(self) -> bool:
+        """Hold what is measured until the database answers; False when asked to stop before."""
+        log.warning("agent.waiting", reason="the database does not answer; what is measured goes to disk")
+        while not self._stop.is_set():
+            await _within(_BEGIN_AGAIN_S, self._stop)
+            await self._intake.recall()
+            if not self._stop.is_set() and await self._begins() is None:
+                return True
+        return False
+
+    async def _leave(self) -> None:
+        forward = self._intake.forward
+        try:
+            await forward.flush()
             await self._beat(online=False)
         except TryAgain as problem:
-            log.warning("agent.left_unsaid", reason=str(problem), readings=self._intake.waiting)
-        log.info("agent.stopped", verdicts=self._executor.verdicts, stored=self._intake.stored)
+            on_disk = self._buffer.status().depth
+            log.warning("agent.left_unsaid", reason=str(problem), readings=forward.waiting, on_disk=on_disk)
+        log.info("agent.stopped", verdicts=self._executor.verdicts, stored=forward.stored)
 
     async def _supervise(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         wait_s = _FIRST_WAIT_S
@@ -144,9 +217,9 @@ class Agent:
                 if self._clock.monotonic_s() - started_s > _LONGEST_WAIT_S:
                     wait_s = _FIRST_WAIT_S
                 if isinstance(problem, FixConfiguration):
-                    # A link that is refused leaves the others working and is shown as down; without its
-                    # database the agent is nothing, and says so by ending.
-                    if not name.startswith("link "):
+                    # A link that is refused leaves the others working and is shown as down, and so does what
+                    # only shows; without its database the agent is nothing, and says so by ending.
+                    if not name.startswith(("link ", "publish ")):
                         raise
                     wait_s = _REFUSED_WAIT_S
                 self._failed(name, problem)
@@ -197,7 +270,30 @@ class Agent:
             )
 
     async def _take_in(self, link: TagLink) -> None:
-        await self._intake.watch(link, self._works_again)
+        # A persistent session keeps what it does not know to be safe, and sends it again.
+        settings = self._settings.links.get(link.name)
+        again = isinstance(settings, MqttLinkSettings) and settings.persistent
+        await self._intake.watch(link, self._works_again, again=again)
+
+    async def _store_readings(self) -> None:
+        forward = self._intake.forward
+        while True:
+            self._tell(await forward.flush())
+            await _within(self._settings.agent.flush_s, forward.pressed)
+
+    async def _drain(self) -> None:
+        while True:
+            await self._intake.recall()
+            self._tell(await self._intake.forward.drain())
+            await asyncio.sleep(_DRAIN_LOOK_S)
+
+    def _tell(self, problem: BridgeError | None) -> None:
+        """For a task that goes on whatever happens: its transitions are logged as if it had failed."""
+        task = asyncio.current_task()
+        if problem is None or task is None:
+            self._works_again()
+        else:
+            self._failed(task.get_name(), problem)
 
     def _on_finding(self, finding: Finding) -> None:
         self._findings.append(finding)
@@ -288,13 +384,25 @@ class Agent:
         return {
             "links": links,
             "readings_taken_in": self._intake.taken_in,
-            "readings_stored": self._intake.stored,
-            "readings_waiting": self._intake.waiting,
-            "readings_dropped": self._intake.dropped,
+            "readings_stored": self._intake.forward.stored,
+            "readings_waiting": self._intake.forward.waiting,
+            "readings_dropped": self._intake.forward.dropped,
+            "buffer": _buffer_detail(self._buffer.status()),
             "verdicts": self._executor.verdicts,
             "failing": sorted(self._failing),
             "unknown_equipment": sorted(self._detector.unknown_equipment)[:20],
         }
+
+
+def _buffer_detail(status: BufferStatus) -> dict[str, object]:
+    return {
+        "state": status.state.value,
+        "depth": status.depth,
+        "oldest_s": None if status.oldest_s is None else round(status.oldest_s, 1),
+        "bytes": status.bytes,
+        "dropped": status.dropped,
+        "detail": status.detail,
+    }
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

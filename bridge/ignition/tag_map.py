@@ -34,6 +34,9 @@ from bridge.settings import (
 EXPOSED_TAGS = "urn:inductiveautomation:ignition:opcua:tags"
 """Namespace of a gateway's own tags on its own OPC UA server."""
 
+OWN_NAMESPACE = "urn:ignition-bridge:agent"
+"""Namespace of the bridge's own published values, which are no plant to watch."""
+
 EXPOSED_LINK = "ignition"
 GATEWAY_LINK = "gateway"
 
@@ -126,8 +129,12 @@ def build_map(tree: TagTree, wishes: ImportWishes, *, source: str) -> TagMap:
     findings = list(tree.findings)
     owners: dict[str, list[ResolvedTag]] = {}
     under = wishes.under.strip("/")
+    published = [tag for tag in tree.tags if _is_published(tag)]
+    if published:
+        what = f"{len(published)} tags of {OWN_NAMESPACE} are left out: they show what the bridge publishes"
+        findings.append(_doubt(source, published[0].path, what, "nothing to do; they are no plant"))
     for tag in tree.tags:
-        if under and not tag.path.lower().startswith(f"{under.lower()}/"):
+        if _is_published(tag) or (under and not tag.path.lower().startswith(f"{under.lower()}/")):
             continue
         if not tag.owner:
             findings.append(
@@ -174,6 +181,10 @@ def build_map(tree: TagTree, wishes: ImportWishes, *, source: str) -> TagMap:
         writable=writable,
         findings=tuple(findings),
     )
+
+
+def _is_published(tag: ResolvedTag) -> bool:
+    return str(tag.properties.get("opcItemPath")).startswith(f"nsu={OWN_NAMESPACE};")
 
 
 def _doubt(source: str, place: str, what: str, mend: str) -> Finding:

@@ -72,20 +72,26 @@ class Freshness:
         ]
 
     def take_read(
-        self, handles: Iterable[int], readings: Iterable[Reading], *, asked_s: float, now_s: float
+        self,
+        handles: Iterable[int],
+        readings: Iterable[Reading],
+        *,
+        asked_s: float,
+        now_s: float,
+        owed: bool = True,
     ) -> list[Reading]:
         """Enter readings made on purpose and give back those worth emitting.
 
         A tag that was notified while the read was under way is left out: its notification may be the newer
         of the two, and a tag's readings must stay in order. A value that differs from the latest notified one
-        makes the tag a suspect, see `missed`.
+        makes the tag a suspect, see `missed`; not so where the source owes us no notification (owed false).
         """
         emitted = []
         for handle, reading in zip(handles, readings, strict=True):
             if self.notified_s[handle] >= asked_s:
                 continue
             before = self.latest[handle]
-            if before is not None and _differs(before, reading):
+            if owed and before is not None and _differs(before, reading):
                 self._suspects.setdefault(handle, asked_s)
             self.read_s[handle] = now_s
             self.note(handle, reading)

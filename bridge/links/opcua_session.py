@@ -65,6 +65,7 @@ class OpcUaSession:
         self.loss = ""
         self.resumable = False
         self.silence_s = 60.0
+        self.asks_source = self.owes_changes = True
         self.writes_per_call = self._reads_per_call = self._items_per_call = _UNSTATED_LIMIT
         self._wire = wire
         self._settings = settings
@@ -304,7 +305,7 @@ class OpcUaSession:
             detail=f"{tag.path}: {mismatch}; nothing was sent",
         )
 
-    async def write(self, writes: Sequence[tuple[Tag, Value]]) -> list[WriteOutcome]:
+    async def write(self, writes: Sequence[tuple[Tag, Value]], until_s: float) -> list[WriteOutcome]:
         """Send once, the values alone, in the server's types.
 
         Raises NothingSent when no byte left, LinkDown when the answer was lost. No await lies between the

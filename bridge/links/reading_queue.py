@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from bridge.domain.reading import Reading
 
@@ -23,24 +23,28 @@ class ReadingQueue:
         self._filled = asyncio.Event()
         self.dropped = 0
         """Values dropped since the start because the consumer lagged."""
+        self.on_dropped: Callable[[Sequence[Reading]], None] | None = None
+        """Called with each batch that is dropped whole; one of which only the beginning goes is kept."""
 
     def __len__(self) -> int:
         """Values now waiting."""
         return self._values
 
     def put(self, batch: list[Reading]) -> None:
-        """Append a batch; never waits, and never lets the queue grow beyond its capacity."""
+        """Append a batch, which is the queue's from now on; never waits, and never grows beyond its capacity."""
         if not batch:
             return
         excess = len(batch) - self._capacity
         if excess > 0:
-            batch = batch[excess:]
+            del batch[:excess]
             self.dropped += excess
         self._values += len(batch)
         while self._values > self._capacity:
             oldest = self._batches.popleft()
             self._values -= len(oldest)
             self.dropped += len(oldest)
+            if self.on_dropped is not None:
+                self.on_dropped(oldest)
         self._batches.append(batch)
         self._filled.set()
 

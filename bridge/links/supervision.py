@@ -19,8 +19,9 @@ from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import Tag, Value, conforms
 from bridge.errors import AccessDenied, DeadlineExceeded, LinkDown, TryAgain
 from bridge.links.freshness import NEVER, Freshness
+from bridge.links.outcomes import not_sent, refused, unknown
 from bridge.links.reading_queue import ReadingQueue
-from bridge.ports import Clock, LinkState, LinkStatus, WriteOutcome, WriteResult
+from bridge.ports import Clock, LinkState, LinkStatus, WriteOutcome
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -67,6 +68,11 @@ class Session(Protocol):
     """Longest silence of a living subscription that is normal."""
     writes_per_call: int
     """Most writes that one call of `write` may carry."""
+    asks_source: bool
+    """Whether a read asks for present values; False where it can only repeat what was heard, so that a silent
+    tag is not read on purpose and stays silent."""
+    owes_changes: bool
+    """Whether a change seen by reading alone makes the session suspect; False where a read tells of absence too."""
 
     @property
     def heard_s(self) -> float:
@@ -93,8 +99,12 @@ class Session(Protocol):
         """Why the server's own description of the tag forbids this value, or None."""
         ...
 
-    async def write(self, writes: Sequence[tuple[Tag, Value]]) -> list[WriteOutcome]:
-        """Send once. Raises NothingSent when no byte left, LinkDown when the answer was lost."""
+    async def write(self, writes: Sequence[tuple[Tag, Value]], until_s: float) -> list[WriteOutcome]:
+        """Send once. Raises NothingSent when no byte left, LinkDown when the answer was lost.
+
+        until_s: time of the event loop at which the caller gives up and drops the session. A session whose
+        answers come one by one says before what it knows, and that the rest is unknown.
+        """
         ...
 
     async def probe(self) -> None:
@@ -154,6 +164,10 @@ class SupervisedLink(ABC):
     def readings(self) -> AsyncIterator[Sequence[Reading]]:
         """Batches of readings in the order the source sent them, per tag; one consumer at a time."""
         return self._queue.batches()
+
+    def kept(self, batch: Sequence[Reading]) -> None:
+        """Be told that a batch is on durable storage; of no use to a link whose source keeps nothing for it."""
+        return
 
     @abstractmethod
     async def check(self) -> list[str]:
@@ -330,14 +344,15 @@ class SupervisedLink(ABC):
             await self._refresh(session, unheard)
 
     async def _refresh(self, session: Session, handles: Sequence[int]) -> None:
-        if not handles:
+        if not handles or not session.asks_source:
             return
         asked_s = self._clock.monotonic_s()
         readings = await self._read(
             session, [self._freshness.tags[h] for h in handles], self._pace.deadline_s
         )
         now_s = self._clock.monotonic_s()
-        self._queue.put(self._freshness.take_read(handles, readings, asked_s=asked_s, now_s=now_s))
+        owed = session.owes_changes
+        self._queue.put(self._freshness.take_read(handles, readings, asked_s=asked_s, now_s=now_s, owed=owed))
 
     async def _retry_missing(self, session: Session) -> None:
         before = self._freshness.missing
@@ -395,7 +410,7 @@ class SupervisedLink(ABC):
         session = self._session
         outcomes: dict[int, WriteOutcome] = {}
         if session is None or session.lost.is_set():
-            down = _not_sent("BadNotConnected", f"link {self._name}: {self._detail or 'no session'}")
+            down = not_sent("BadNotConnected", f"link {self._name}: {self._detail or 'no session'}")
             outcomes = dict.fromkeys(range(len(writes)), down)
             session = None
         for position, (tag, value) in enumerate(writes):
@@ -415,12 +430,12 @@ class SupervisedLink(ABC):
     def _wrong(self, session: Session | None, tag: Tag, value: Value) -> WriteOutcome | None:
         """Refuse rather than guess: nothing is converted and nothing is sent that does not fit exactly."""
         if tag.path not in self._handles:
-            return _refused("BadNodeIdUnknown", f"{tag.path} is not a tag of link {self._name}")
+            return refused("BadNodeIdUnknown", f"{tag.path} is not a tag of link {self._name}")
         if not tag.writable:
-            return _refused("BadNotWritable", f"{tag.path} has no limits, so it may never be written")
+            return refused("BadNotWritable", f"{tag.path} has no limits, so it may never be written")
         wrong = conforms(value, tag.data_type)
         if wrong is not None:
-            return _refused("BadTypeMismatch", f"{tag.path}: {wrong}; nothing was sent")
+            return refused("BadTypeMismatch", f"{tag.path}: {wrong}; nothing was sent")
         return None if session is None else session.refusal(tag, value)
 
     async def _send(
@@ -432,19 +447,19 @@ class SupervisedLink(ABC):
                 # From here to the socket there is no await in between: either the wire is open now, or
                 # NothingSent is raised. Nothing waits anywhere for a wire to come back.
                 handed_over = True
-                return await session.write(writes)
+                return await session.write(writes, until_s)
         except NothingSent as problem:
-            return [_not_sent("BadNotConnected", str(problem))] * len(writes)
+            return [not_sent("BadNotConnected", str(problem))] * len(writes)
         except LinkDown as problem:
-            return [_unknown("BadConnectionClosed", str(problem))] * len(writes)
+            return [unknown("BadConnectionClosed", str(problem))] * len(writes)
         except TimeoutError:
             if not handed_over:
                 detail = f"{WRITES_IN_FLIGHT} writes were in flight for {deadline_s:g} s"
-                return [_not_sent("BadTooManyOperations", detail)] * len(writes)
+                return [not_sent("BadTooManyOperations", detail)] * len(writes)
             # Bytes may still lie in a buffer of ours; cutting the wire is the only way to make sure that
             # they are not delivered after we said "unknown".
             session.drop(f"a write was not answered within {deadline_s:g} s")
-            return [_unknown("BadTimeout", f"no answer within {deadline_s:g} s")] * len(writes)
+            return [unknown("BadTimeout", f"no answer within {deadline_s:g} s")] * len(writes)
         except asyncio.CancelledError:
             if handed_over:
                 session.drop("a write was cancelled before its answer came")
@@ -482,15 +497,3 @@ def unreadable(tag: Tag, status: str, clock: Clock) -> Reading:
     """A confirmed reading that says why there is no value."""
     now_utc = clock.now_utc()
     return Reading(tag, None, Quality.BAD, now_utc, now_utc, status, False, True)
-
-
-def _refused(status: str, detail: str) -> WriteOutcome:
-    return WriteOutcome(result=WriteResult.REFUSED, status=status, detail=detail)
-
-
-def _not_sent(status: str, detail: str) -> WriteOutcome:
-    return WriteOutcome(result=WriteResult.NOT_SENT, status=status, detail=detail)
-
-
-def _unknown(status: str, detail: str) -> WriteOutcome:
-    return WriteOutcome(result=WriteResult.UNKNOWN, status=status, detail=detail)

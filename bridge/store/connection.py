@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -151,24 +151,27 @@ class Database:
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._answer_s = statement_timeout_s + _GRACE_S
+        self._size = size
+        self._pool = self._new_pool()
 
+    def _new_pool(self) -> AsyncConnectionPool[Connection]:
         async def configure(connection: Connection) -> None:
-            await _prepare(connection, role, statement_timeout_s)
+            await _prepare(connection, self._role, self._statement_timeout_s)
 
-        self._pool = AsyncConnectionPool(
-            url,
+        return AsyncConnectionPool(
+            self._url,
             connection_class=psycopg.AsyncConnection[Row],
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
-                "connect_timeout": max(1, round(connect_timeout_s)),
+                "connect_timeout": max(1, round(self._connect_timeout_s)),
                 "application_name": "ignition-bridge",
                 **_KEEPALIVE,
             },
             configure=configure,
             min_size=1,
-            max_size=size,
-            timeout=connect_timeout_s,
+            max_size=self._size,
+            timeout=self._connect_timeout_s,
             reconnect_timeout=2.0,
             max_idle=600.0,
             open=False,
@@ -187,8 +190,9 @@ class Database:
         await self._pool.open()
 
     async def close(self) -> None:
-        """Give all connections back."""
-        await self._pool.close(timeout=2.0)
+        """Give all connections back; `open` may be called again."""
+        closing, self._pool = self._pool, self._new_pool()
+        await closing.close(timeout=2.0)
 
     @asynccontextmanager
     async def session(self, what: str) -> AsyncIterator[Connection]:
@@ -203,9 +207,31 @@ class Database:
                 f"{what}: no connection to the database within {self._connect_timeout_s:g} s"
             ) from error
 
+    @asynccontextmanager
+    async def _asked(self, what: str) -> AsyncIterator[Connection]:
+        """A connection of the pool that is cut when the answer does not come.
+
+        The others came over the same wire: they are replaced too, for with each of them in turn the same
+        silence would have to be waited for.
+        """
+        async with self.session(what) as connection:
+            silent = False
+
+            def cut() -> None:
+                nonlocal silent
+                silent = True
+                _cut(connection)
+
+            try:
+                async with answered(self._answer_s, cut):
+                    yield connection
+            finally:
+                if silent:
+                    await self._pool.drain()
+
     async def fetch(self, query: Query, **values: object) -> list[Row]:
         """Run one named query and return its rows (empty when it returns none)."""
-        async with self.session(query.full_name) as connection, answered(connection, self._answer_s):
+        async with self._asked(query.full_name) as connection:
             return await run(connection, query, **values)
 
     async def run_together(self, *steps: Step) -> list[list[Row]]:
@@ -214,7 +240,7 @@ class Database:
         All or nothing. BEGIN and COMMIT travel in the same pipeline; without a COMMIT of its own, a refusal
         that comes only then, from a deferred trigger, would reach nobody.
         """
-        async with self.session(steps[0][0].full_name) as connection, answered(connection, self._answer_s):
+        async with self._asked(steps[0][0].full_name) as connection:
             async with connection.pipeline():
                 await connection.execute("begin")
                 cursors = [await connection.execute(_statement(query), values) for query, values in steps]
@@ -223,15 +249,27 @@ class Database:
             # statement returns rows.
             return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
-    async def copy(self, query: Query, block: str) -> None:
-        """Feed a COPY … FROM STDIN with rows in text format."""
-        async with (
-            self.session(query.full_name) as connection,
-            answered(connection, self._answer_s),
-            connection.cursor() as cursor,
-            cursor.copy(_statement(query)) as copy,
-        ):
-            await copy.write(block)
+    async def copy(self, query: Query, block: str, *, only_if: Step | None = None) -> bool:
+        """Feed a COPY … FROM STDIN with rows in text format.
+
+        With `only_if`, both are one transaction, and nothing is copied unless that step returns a row; the
+        answer says whether it did. What it changed is undone when the rows are refused.
+        """
+        async with self._asked(query.full_name) as connection:
+            if only_if is None:
+                await _feed(connection, query, block)
+                return True
+            condition, values = only_if
+            async with connection.pipeline():
+                # The turn is taken before any row is sent: who comes second waits here for the first.
+                await connection.execute("begin")
+                cursor = await connection.execute(_statement(condition), values)
+            if await cursor.fetchone() is None:
+                await connection.execute("rollback")
+                return False
+            await _feed(connection, query, block)
+            await connection.execute("commit")
+            return True
 
     async def create_login(self, name: str, password: str, role: Role) -> None:
         """Make a login that is a member of one party and nothing else, as an owner who may create roles.
@@ -271,7 +309,7 @@ class Database:
                     yield note.payload
                 if quiet:
                     # A round trip now and then, because a dead wire looks exactly like silence.
-                    async with answered(connection, self._connect_timeout_s):
+                    async with answered(self._connect_timeout_s, lambda: _cut(connection)):
                         await connection.execute("select 1")
                     yield None
         except psycopg.Error as error:
@@ -281,14 +319,14 @@ class Database:
 
 
 @asynccontextmanager
-async def answered(connection: Connection, limit_s: float) -> AsyncIterator[None]:
+async def answered(limit_s: float, cut: Callable[[], None]) -> AsyncIterator[None]:
     """Cut the wire when the database has not answered within the limit.
 
     The server's own time limit does not help when the wire swallows packets. Cancelling would ask the
     server to cancel, over the same wire; a socket that is shut down fails at once, as StoreDown.
     """
     loop = asyncio.get_running_loop()
-    alarm = loop.call_later(limit_s, _cut, connection)
+    alarm = loop.call_later(limit_s, cut)
     try:
         yield
     finally:
@@ -299,6 +337,11 @@ def _cut(connection: Connection) -> None:
     if not connection.closed:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
             wire.shutdown(socket.SHUT_RDWR)
+
+
+async def _feed(connection: Connection, query: Query, block: str) -> None:
+    async with connection.cursor() as cursor, cursor.copy(_statement(query)) as copy:
+        await copy.write(block)
 
 
 async def run(connection: Connection, query: Query, **values: object) -> list[Row]:

@@ -158,6 +158,30 @@ class Desk:
             Refusal(RefusalCode.ALREADY_DECIDED, f"{recommendation_id} was changed this moment; look again")
         )
 
+    async def open_session(self, session: str, *, operator: str) -> None:
+        """Record that a person who may decide has logged in. `session`: without a slash, and used once."""
+        await self._db.fetch(
+            self._q.sessions.open_operator_session,
+            session_id=f"{session}/{operator}",
+            operator=operator,
+            may_decide=True,
+            may_arm=None,
+        )
+
+    async def close_session(self, session: str) -> None:
+        """Record that whoever was logged in there has left."""
+        await self._db.fetch(self._q.sessions.close_operator_session, perspective_id=session)
+
+    async def close_left_behind(self, prefix: str) -> int:
+        """Close the sessions that a killed program left open; returns how many. `prefix`: of their ids."""
+        return len(await self._db.fetch(self._q.sessions.close_left_behind, prefixes=[prefix]))
+
+    async def count_decision(self, session: str, *, operator: str, decision: str) -> None:
+        """Count a decision, `approved` or `rejected`, for the session in which it was made."""
+        await self._db.fetch(
+            self._q.sessions.count_decision, session_id=f"{session}/{operator}", decision=decision
+        )
+
     async def control(self) -> Control:
         """The arming switch."""
         row = (await self._db.fetch(self._q.control.get_control))[0]

@@ -14,12 +14,12 @@ from bridge.domain.reading import Reading
 from bridge.domain.recommendation import Proposal, ProposedWrite, Standing
 from bridge.domain.tag import Route
 from bridge.errors import BridgeError, FixConfiguration, LostRace, SchemaError
-from bridge.ports import Incomplete, OthersRow, Place
+from bridge.ports import Incomplete, Mark, OthersRow, Place
 from bridge.settings import AgentSettings, StoreSettings
 from bridge.store.connection import Database, Row, Step
 from bridge.store.migrate import schema_status
 from bridge.store.queries import Queries
-from bridge.store.rows import copy_block
+from bridge.store.rows import copy_block, storable
 
 CHANNEL = "bridge"
 _BATCH = 100  # recommendations handled in one statement
@@ -83,12 +83,26 @@ class PostgresStore:
 
     # Readings
 
-    async def store_readings(self, readings: Sequence[Reading]) -> int:
+    async def store_readings(self, readings: Sequence[Reading], mark: Mark | None = None) -> int:
         """See `Store.store_readings`."""
         block, rows = copy_block(readings, recorded_by=self._agent.id)
-        if rows:
-            await self._db.copy(self._q.readings.store_readings, block)
-        return rows
+        if not rows:
+            return 0
+        condition: Step | None = None
+        if mark is not None:
+            numbers = {"origin": mark.origin, "first": mark.first, "last": mark.last}
+            condition = (self._q.readings.advance_mark, numbers)
+        stored = await self._db.copy(self._q.readings.store_readings, block, only_if=condition)
+        return rows if stored else 0
+
+    async def stored_until(self, origin: str) -> int:
+        """See `Store.stored_until`."""
+        rows = await self._db.fetch(self._q.readings.read_mark, origin=origin)
+        return int(rows[0]["number"]) if rows else 0
+
+    async def forget_marks(self, buffer: str, in_use: Sequence[str]) -> None:
+        """See `Store.forget_marks`."""
+        await self._db.fetch(self._q.readings.forget_marks, buffer=buffer, in_use=list(in_use))
 
     async def place_of_others(self) -> Place:
         """See `Store.place_of_others`."""
@@ -291,7 +305,7 @@ class PostgresStore:
                 {
                     "command_ids": [verdict.command_id for verdict in verdicts],
                     "statuses": [verdict.status.value for verdict in verdicts],
-                    "results": [verdict.result for verdict in verdicts],
+                    "results": [storable(verdict.result) for verdict in verdicts],
                     "codes": [None if verdict.code is None else verdict.code.value for verdict in verdicts],
                     "read_backs": [verdict.read_back_value for verdict in verdicts],
                     "claimed_by": self.instance,

@@ -68,6 +68,11 @@ def copy_block(readings: Iterable[Reading], *, recorded_by: str) -> tuple[str, i
     return "".join(lines).encode("utf-8", "replace").decode(), len(lines)
 
 
+def storable(text: str) -> str:
+    """The text with what no database stores written out: half a surrogate pair as \\ud800, NUL as \\x00."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 def _line(equipment_id: str, moment: datetime, row: _Row, recorded_by: str) -> str:
     equipment = equipment_id.translate(_ESCAPES)
     columns = row.columns

@@ -16,7 +16,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from simulator.gateway.faults import CATALOGUE, FaultError, Faults
-from simulator.gateway.gateway import Gateway, GatewayError, GatewayOptions, database_names, timer_8_1
+from simulator.gateway.gateway import (
+    Gateway,
+    GatewayError,
+    GatewayOptions,
+    database_names,
+    endpoints,
+    timer_8_1,
+)
 from simulator.gateway.perspective.security import DEMO_USERS, UserError, read_user
 from simulator.gateway.project import ProjectError, read_project
 from simulator.gateway.scripting import JDBC_JAR, JYTHON_JAR, Machine, ScriptDied, ScriptError, jdbc_source
@@ -48,6 +55,10 @@ def gateway(
     ],
     plant: Annotated[
         str | None, typer.Option(help="The plant's OPC UA endpoint, for tags of source opc.")
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=ENDPOINT, a further OPC UA connection by the name that tags have for it."),
     ] = None,
     opcua_port: Annotated[
         int, typer.Option(min=0, help="Where tags are exposed; 0 takes any free port.")
@@ -91,6 +102,7 @@ def gateway(
                 databases={database_name: database},
                 target=target.value,
                 plant=plant,
+                devices=_devices(device or []),
                 opcua_port=opcua_port,
                 tag_groups=dict(_tag_group(text) for text in tag_group or ()),
                 hold_timers=hold_timers,
@@ -146,13 +158,21 @@ def _options(options: GatewayOptions, timers: list[str]) -> GatewayOptions:
     names = [one.name for one in (*options.project.timers, *added)]
     if len(set(names)) != len(names):
         raise GatewayError(f"two timers have the same name: {', '.join(sorted(names))}")
-    servers = {tag.opc_server for tag in options.tags.values() if tag.source == "opc"}
-    if len(servers) > 1:
-        raise GatewayError(
-            f"the tags name {len(servers)} OPC servers ({', '.join(sorted(servers))}); the stand-in has one plant"
-        )
+    endpoints(options)
     project = dataclasses.replace(options.project, timers=(*options.project.timers, *added))
     return dataclasses.replace(options, project=project)
+
+
+def _devices(texts: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, endpoint = text.partition("=")
+        if not equals or not name or not endpoint.startswith("opc.tcp://"):
+            raise GatewayError(f"--device wants NAME=opc.tcp://HOST:PORT/PATH, found {text!r}")
+        if name in found:
+            raise GatewayError(f"--device {name!r} is given twice")
+        found[name] = endpoint
+    return found
 
 
 def _tag_group(text: str) -> tuple[str, int]:

@@ -26,6 +26,7 @@ from simulator.writes import Scalar
 
 _log = logging.getLogger("gateway")
 _SETTLE_S = 5.0
+DEFAULT_PLANT = "Plant"
 
 
 class GatewayError(Exception):
@@ -41,6 +42,9 @@ class GatewayOptions:
     databases: Mapping[str, str]
     target: str = "8.3"
     plant: str | None = None
+    """Endpoint of the OPC connection that ``devices`` does not name: `Plant`, or the only other one."""
+    devices: Mapping[str, str] = field(default_factory=dict)
+    """Endpoints of OPC connections by the names that tags have for them."""
     opcua_port: int = 0
     tag_groups: Mapping[str, int] = field(default_factory=dict)
     hold_timers: bool = False
@@ -76,20 +80,32 @@ class Gateway:
             self.preview = Preview(options.project, self.store, self.scripts, users=options.users)
             self.hmi = PreviewServer(self.preview, port=options.hmi_port)
             self.scripts.perspective = ScriptAsks(self.preview)
-        self.device: Device | None = None
         self._slots: dict[str, NodeSlot] = {}
         self._changes: asyncio.Queue[tuple[str, QualifiedValue]] = asyncio.Queue()
-        items = self.store.opc_items()
         unwatched = sum(1 for tag in options.tags.values() if tag.alarms or tag.history)
         if unwatched:
             _log.info("%d tags have alarms or history; the stand-in keeps neither", unwatched)
-        if items and options.plant is None:
-            _log.warning("there are OPC tags and no --plant; they stay without a value")
-        if options.plant is not None:
-            self.device = Device(options.plant, items, self.store)
-            self.store.opc = self.device
+        self.devices = self._connect(endpoints(options))
         for text in options.faults:
             self.begin_fault(text)
+
+    def _connect(self, endpoints: Mapping[str, str]) -> list[Device]:
+        """A device for each OPC connection; tags that name none of them are bad from the start."""
+        devices = []
+        for name, connection in self.store.connections.items():
+            if name in endpoints:
+                device = Device(endpoints[name], connection.items(), connection)
+                connection.writer = device
+                devices.append(device)
+            else:
+                _log.warning(
+                    "%d OPC items are of a connection '%s' that is not there; give --device '%s=ENDPOINT'",
+                    len(connection.paths),
+                    name,
+                    name,
+                )
+                connection.absent()
+        return devices
 
     async def open(self) -> str:
         """Bind the ports and lay out the tags; gives the OPC UA endpoint."""
@@ -104,8 +120,8 @@ class Gateway:
     async def run(self, ready: asyncio.Event) -> None:
         """Everything at once until cancelled; ``ready`` is set when scripts run and tags have shown a value."""
         async with asyncio.TaskGroup() as group:
-            if self.device is not None:
-                group.create_task(self.device.run(), name="device")
+            for device in self.devices:
+                group.create_task(device.run(), name=f"device {device.endpoint}")
             group.create_task(self.scripts.run(), name="scripts")
             await self._wait_for_first_values()
             for path in self._slots:
@@ -127,10 +143,10 @@ class Gateway:
         await self.server.stop()
 
     async def _wait_for_first_values(self) -> None:
-        if self.device is None:
-            return
         try:
-            await asyncio.wait_for(self.device.settled.wait(), _SETTLE_S)
+            async with asyncio.timeout(_SETTLE_S):
+                for device in self.devices:
+                    await device.settled.wait()
         except TimeoutError:
             _log.warning("not every OPC tag has shown a value after %g s; going on without", _SETTLE_S)
 
@@ -202,6 +218,25 @@ class Gateway:
             self.scripts.set_jdbc(up=True)
         elif name == "tag_stale":
             self.store.fault_changed()
+
+
+def endpoints(options: GatewayOptions) -> dict[str, str]:
+    """OPC connections by name. Raises ``GatewayError`` for one that no tag names, or a plant that is unclear."""
+    named = {tag.opc_server for tag in options.tags.values() if tag.source == "opc"}
+    idle = sorted(set(options.devices) - named)
+    if idle:
+        known = ", ".join(sorted(named)) or "none"
+        raise GatewayError(f"--device {', '.join(idle)}: no tag is of such an OPC server; tags name {known}")
+    if options.plant is None:
+        return dict(options.devices)
+    others = named - set(options.devices)
+    if DEFAULT_PLANT not in others and len(others) > 1:
+        raise GatewayError(
+            f"the tags name {len(others)} OPC servers ({', '.join(sorted(others))}), and --plant is one of them; "
+            "give --device NAME=ENDPOINT for each"
+        )
+    name = DEFAULT_PLANT if DEFAULT_PLANT in others or not others else others.pop()
+    return {**options.devices, name: options.plant}
 
 
 def timer_8_1(text: str) -> Timer:

@@ -40,17 +40,54 @@ class TagError(Exception):
     """A path the gateway raises for, rather than answering with a quality."""
 
 
+class OpcConnection:
+    """The tags that name one OPC server: what to subscribe there, and where its values arrive.
+
+    ``writer`` is None while the gateway has no connection of this name.
+    """
+
+    def __init__(self, name: str, store: TagStore) -> None:
+        self.name = name
+        self.writer: OpcWriter | None = None
+        self.paths: dict[str, list[str]] = {}
+        self._store = store
+
+    def items(self) -> dict[int, list[str]]:
+        """What to subscribe: by the rate of the tag group, fastest first where two tags share an item."""
+        rates = {item: min(map(self._store.rate_ms, paths)) for item, paths in self.paths.items()}
+        found: dict[int, list[str]] = {}
+        for item, rate_ms in rates.items():
+            found.setdefault(rate_ms, []).append(item)
+        return found
+
+    def item_changed(self, item: str, value: Any, status: str, at_utc: datetime) -> None:
+        """The device says so. A bad item keeps no value."""
+        for path in self.paths.get(item, ()):
+            self._store.heard(path, value, from_opc(status), at_utc)
+
+    def device_lost(self) -> None:
+        """The device went: its tags keep their last value, as stale."""
+        for paths in self.paths.values():
+            self._store.lost(paths)
+
+    def absent(self) -> None:
+        """Nobody configured this connection: its tags say so by name."""
+        what = Quality("Bad_NotConnected", f"there is no OPC connection '{self.name}'")
+        for paths in self.paths.values():
+            for path in paths:
+                self._store.heard(path, None, what, datetime.now(UTC))
+
+
 class TagStore:
-    """All tags of one provider. OPC tags show what was last heard; a write shows when the plant says so."""
+    """All tags of one provider. OPC tags show what was last heard; a write shows when the device says so."""
 
     def __init__(self, tags: Mapping[str, Tag], *, groups: Mapping[str, int], faults: Faults) -> None:
         now = datetime.now(UTC)
         self.tags = dict(tags)
         self.listeners: list[Listener] = []
-        self.opc: OpcWriter | None = None
+        self.connections: dict[str, OpcConnection] = {}
         self._groups = groups
         self._faults = faults
-        self._by_item: dict[str, list[str]] = {}
         self._expressions: dict[str, Expression] = {}
         self._readers: dict[str, list[str]] = {}
         self._values = {path: QualifiedValue(value=None, quality=INITIAL, at_utc=now) for path in self.tags}
@@ -79,7 +116,8 @@ class TagStore:
             except ConversionError as error:
                 self._values[tag.path] = _bad("Error_TypeConversion", str(error), now)
         elif tag.source == "opc":
-            self._by_item.setdefault(tag.opc_item_path, []).append(tag.path)
+            connection = self.connections.setdefault(tag.opc_server, OpcConnection(tag.opc_server, self))
+            connection.paths.setdefault(tag.opc_item_path, []).append(tag.path)
         else:
             text = tag.expression if tag.source == "expr" else "{" + tag.reference + "}"
             try:
@@ -107,15 +145,9 @@ class TagStore:
                     front.extend(self._readers.get(path, ()))
         return found
 
-    def opc_items(self) -> dict[int, list[str]]:
-        """What to subscribe: by the rate of the tag group, fastest first where two tags share an item."""
-        rates: dict[str, int] = {}
-        for item, paths in self._by_item.items():
-            rates[item] = min(self._groups[self.tags[path].tag_group] for path in paths)
-        found: dict[int, list[str]] = {}
-        for item, rate_ms in rates.items():
-            found.setdefault(rate_ms, []).append(item)
-        return found
+    def rate_ms(self, path: str) -> int:
+        """The rate of a tag's group."""
+        return self._groups[self.tags[path].tag_group]
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -156,12 +188,12 @@ class TagStore:
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────
 
     async def write(self, writes: Sequence[tuple[str, Any]], *, from_client: bool = False) -> list[Quality]:
-        """Write; a quality for each. Writes to the plant leave in one request.
+        """Write; a quality for each. Writes to one OPC server leave in one request.
 
         ``from_client``: an outside OPC UA client, whom write permissions stop; scripts they do not stop.
         """
         outcome: dict[int, Quality] = {}
-        to_plant: list[tuple[int, str, Any]] = []
+        to_server: dict[str, list[tuple[int, str, Any]]] = {}
         for number, (path, value) in enumerate(writes):
             tag, refusal = self._writable(path, from_client=from_client)
             if tag is None:
@@ -175,17 +207,18 @@ class TagStore:
             if self._faults.on("write_other_value", path):
                 fitted = _other(fitted)
             if tag.source == "opc":
-                to_plant.append((number, tag.opc_item_path, fitted))
+                to_server.setdefault(tag.opc_server, []).append((number, tag.opc_item_path, fitted))
             else:
                 self._set(tag.path, QualifiedValue(value=fitted, quality=GOOD, at_utc=datetime.now(UTC)))
                 outcome[number] = GOOD
-        if to_plant:
+        for server, items in to_server.items():
+            writer = self.connections[server].writer
             answers = (
-                ["BadNotConnected"] * len(to_plant)
-                if self.opc is None
-                else await self.opc.write([(item, value) for _, item, value in to_plant])
+                ["BadNotConnected"] * len(items)
+                if writer is None
+                else await writer.write([(item, value) for _, item, value in items])
             )
-            for (number, _, _), answer in zip(to_plant, answers, strict=True):
+            for (number, _, _), answer in zip(items, answers, strict=True):
                 outcome[number] = from_opc(answer)
         return [outcome[number] for number in range(len(writes))]
 
@@ -214,23 +247,20 @@ class TagStore:
 
     # ── changes ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def item_changed(self, item: str, value: Any, status: str, at_utc: datetime) -> None:
-        """The plant says so. A bad item keeps no value."""
-        for path in self._by_item.get(item, ()):
-            quality = from_opc(status)
-            try:
-                fitted = fit(value, self.tags[path].data_type)
-            except ConversionError as error:
-                fitted, quality = None, Quality("Error_TypeConversion", str(error))
-            self._set(path, QualifiedValue(value=fitted, quality=quality, at_utc=at_utc))
+    def heard(self, path: str, value: Any, quality: Quality, at_utc: datetime) -> None:
+        """What an OPC server says of one tag."""
+        try:
+            fitted = fit(value, self.tags[path].data_type)
+        except ConversionError as error:
+            fitted, quality = None, Quality("Error_TypeConversion", str(error))
+        self._set(path, QualifiedValue(value=fitted, quality=quality, at_utc=at_utc))
 
-    def device_lost(self) -> None:
-        """The plant went: its tags keep their last value, as stale."""
+    def lost(self, paths: Sequence[str]) -> None:
+        """These tags' OPC server went: they keep their last value, as stale."""
         now = datetime.now(UTC)
-        for paths in self._by_item.values():
-            for path in paths:
-                if self._values[path].quality != STALE:
-                    self._set(path, QualifiedValue(value=self._values[path].value, quality=STALE, at_utc=now))
+        for path in paths:
+            if self._values[path].quality != STALE:
+                self._set(path, QualifiedValue(value=self._values[path].value, quality=STALE, at_utc=now))
 
     def fault_changed(self) -> None:
         """Qualities made up by a fault begin or end: tell everybody what tags show now."""

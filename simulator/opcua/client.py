@@ -1,6 +1,8 @@
-"""A client of a few lines, to set off and end faults in a running plant."""
+"""A client of a few lines: sets off and ends faults in a running plant, and reads what any server shows."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from asyncua import ua
 from asyncua.client.client import Client
@@ -11,6 +13,17 @@ from simulator.opcua.server import NAMESPACE_URI, ROOT
 
 class PlantCallError(Exception):
     """The plant could not be asked, or has no use for the arguments. The message says what it has instead."""
+
+
+async def read_values(endpoint: str, namespace_uri: str, nodes: Sequence[str]) -> dict[str, object]:
+    """Values of string nodes of one namespace, by node. Raises ``PlantCallError`` when one of them is not good."""
+    try:
+        async with Client(endpoint, timeout=10) as client:
+            namespace = await client.get_namespace_index(namespace_uri)
+            found = await client.read_values([client.get_node(f"ns={namespace};s={node}") for node in nodes])
+    except (OSError, TimeoutError, UaError, ValueError) as error:
+        raise PlantCallError(f"{endpoint}: {str(error) or type(error).__name__}") from error
+    return dict(zip(nodes, found, strict=True))
 
 
 async def call_plant(
@@ -34,7 +47,8 @@ async def call_plant(
                 more = "" if len(found) <= 12 else f", … ({len(found)} in all)"
                 raise PlantCallError(
                     f"the plant has no use for {' '.join(arguments)!r}; "
-                    f"it has {', '.join(names)}{more}, and a fault fits only some kinds (see fault --list)"
+                    f"it has {', '.join(names)}{more}, and a fault fits only some kinds, those of MQTT only "
+                    "a plant with --broker (see fault --list)"
                 ) from error
     except (OSError, TimeoutError, UaError, ValueError) as error:
         raise PlantCallError(

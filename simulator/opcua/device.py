@@ -52,7 +52,7 @@ class Device:
         self._types: dict[str, ua.VariantType] = {}
         self._unheard = {item for items in self._groups.values() for item in items}
         self.settled = asyncio.Event()
-        """Set once every item has shown a first value or an error."""
+        """Set once every item has shown a first value or an error, or the device was found to be away."""
         if not self._unheard:
             self.settled.set()
 
@@ -68,6 +68,7 @@ class Device:
                     told = True
             self._client = None
             self._watcher.device_lost()
+            self.settled.set()
             await asyncio.sleep(_RETRY_S)
 
     async def _serve(self) -> None:

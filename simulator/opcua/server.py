@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 import socket
+import struct
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,9 +25,10 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
 from cryptography import x509
 
-from simulator.equipment import Equipment, Signal
+from simulator.equipment import DataType, Equipment, Signal
 from simulator.opcua.connections import Listener, OneUser, PlantInternals
 from simulator.opcua.nodes import GOOD, Frozen, Nodes, NodeSlot, frozen, standard, status, store
+from simulator.voices import Shown
 from simulator.writes import Method, Scalar, WriteAsked, WritePolicy
 
 NAMESPACE_URI: Final = "urn:ignition-bridge:plant"
@@ -35,6 +37,7 @@ ROOT: Final = "Plant"
 DIED_ON_REQUEST: Final = 70
 """Exit code of ``kill_after_write``."""
 
+_NEVER: Final = datetime.fromtimestamp(0, UTC)
 _YIELD_AFTER: Final = 250  # values; keeps requests answered within milliseconds while thousands are published
 
 
@@ -202,6 +205,20 @@ class PlantServer(Server):
             server_utc = cast("ua.DateTime", datetime.now(UTC))
             await store(slot, Frozen(old.Value, old.StatusCode, old.SourceTimestamp, server_utc))
 
+    def shown(self, path: str) -> Shown:
+        """What a node shows now; ``KeyError`` if there is none."""
+        slot = self.plant_nodes.slots[path]
+        value = slot.attribute.value
+        if value is None:
+            return Shown(value=None, good=False, source_utc=_NEVER, confirmed_utc=_NEVER)
+        good = value.StatusCode is not None and value.StatusCode.is_good() and slot.value is not None
+        return Shown(
+            value=slot.value if good else None,
+            good=good,
+            source_utc=value.SourceTimestamp or _NEVER,
+            confirmed_utc=value.ServerTimestamp or _NEVER,
+        )
+
     def watchers(self, slots: Iterable[NodeSlot]) -> int:
         """How many monitored items there are on these nodes now."""
         return sum(len(slot.attribute.datachange_callbacks) for slot in slots)
@@ -215,11 +232,29 @@ class PlantServer(Server):
         target = self._writable.get(item.NodeId)
         if target is None or item.AttributeId != AttributeIds.Value:
             return status(StatusCodes.BadNotWritable)
-        equipment, signal, slot = target
+        _, signal, slot = target
         refusal = _refusal(item, signal, slot.variant_type, strict=self._access.strict_writes)
         if refusal is not None:
             return status(refusal)
         value = item.Value.Value.Value
+        return status(getattr(StatusCodes, await self._carry_out(item.NodeId, value, session, user)))
+
+    async def write_value(self, path: str, value: Scalar, *, session: str) -> str:
+        """The same for a write that came over another wire. Gives the name of the OPC UA status."""
+        node_id = self.plant_nodes.id(path)
+        if node_id not in self._writable:
+            return "BadNotWritable" if path in self.plant_nodes.slots else "BadNodeIdUnknown"
+        _, signal, _ = self._writable[node_id]
+        if not _fits(value, signal.data_type):
+            return "BadTypeMismatch"
+        if _out_of_range(value, signal):
+            return "BadOutOfRange"
+        if signal.data_type == "Float" and not isinstance(value, str | datetime):
+            value = struct.unpack("<f", struct.pack("<f", value))[0]  # as it would come over OPC UA
+        return await self._carry_out(node_id, value, session, "")
+
+    async def _carry_out(self, node_id: ua.NodeId, value: Scalar, session: str, user: str) -> str:
+        equipment, signal, slot = self._writable[node_id]
         asked = WriteAsked(
             equipment=equipment.name, signal=signal, old=slot.value, asked=value, session=session, user=user
         )
@@ -233,7 +268,7 @@ class PlantServer(Server):
             os._exit(DIED_ON_REQUEST)
         if verdict.after_s:
             await asyncio.sleep(verdict.after_s)
-        return status(getattr(StatusCodes, verdict.status))
+        return verdict.status
 
     def run_beside(self, work: Coroutine[Any, Any, Any]) -> None:
         """Let a request take its time without holding up its connection."""
@@ -265,11 +300,25 @@ def _refusal(item: ua.WriteValue, signal: Signal, expected: ua.VariantType, *, s
     variant = given.Value
     if variant is None or variant.is_array or variant.VariantType != expected or variant.Value is None:
         return StatusCodes.BadTypeMismatch
-    if signal.low is not None and signal.high is not None:
-        value = float(variant.Value)
-        if math.isnan(value) or not signal.low <= value <= signal.high:
-            return StatusCodes.BadOutOfRange
-    return None
+    return StatusCodes.BadOutOfRange if _out_of_range(variant.Value, signal) else None
+
+
+def _out_of_range(value: Scalar, signal: Signal) -> bool:
+    if signal.low is None or signal.high is None or isinstance(value, str | datetime):
+        return False
+    return math.isnan(value) or not signal.low <= value <= signal.high
+
+
+def _fits(value: Scalar, data_type: DataType) -> bool:
+    """Whether a value that came without a type of its own is one of this type; a whole number may be a Float."""
+    match data_type:
+        case "Boolean":
+            return isinstance(value, bool)
+        case "Double" | "Float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "Int32" | "UInt32" | "UInt64":
+            return isinstance(value, int) and not isinstance(value, bool)
+    return False  # nothing else can be written in this plant
 
 
 def _application_uri(certificate: x509.Certificate) -> str | None:

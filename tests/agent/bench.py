@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -25,6 +28,7 @@ from bridge.clock import SystemClock
 from bridge.domain.lifecycle import Role
 from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import Tag
+from bridge.links.buffer import DiskBuffer
 from bridge.plant import Plant
 from bridge.ports import Clock, LinkState, Store, TagLink
 from bridge.settings import Settings
@@ -37,6 +41,8 @@ from simulator.opcua.client import call_plant
 from simulator.process import PlantProcess
 
 NAMESPACE = "urn:ignition-bridge:plant"
+_BUFFERS = Path(tempfile.mkdtemp(prefix="bridge-buffers-"))  # a folder for each bridge on each database
+atexit.register(shutil.rmtree, _BUFFERS, ignore_errors=True)
 START_KG_H = 500.0  # where every reactor's throughput set-point stands at first
 QUICK: Mapping[str, object] = {
     "id": "test-agent",
@@ -159,9 +165,11 @@ def settings_values(
         },
     }
     kind = {"link": "plant", "signals": signals, "setpoints": setpoints, "rules": [RULE], **(reactor or {})}
+    chosen = {**QUICK, **(agent or {})}
     return {
-        "agent": {**QUICK, **(agent or {})},
+        "agent": chosen,
         "store": {"url": url, **(store or {})},
+        "buffer": {"dir": str(_BUFFERS / url.rpartition(":")[2].replace("/", "-") / str(chosen["id"]))},
         "links": {
             "plant": {
                 "kind": "opcua",
@@ -545,7 +553,9 @@ async def running(
     store = PostgresStore(database(settings.store, Role.AGENT), named, settings.agent, settings.store)
     await store.open()
     links = links_of(settings, plant, clock)
-    agent = Agent(settings=settings, plant=plant, store=store, links=links, clock=clock)
+    buffer = DiskBuffer(settings.buffer, plant.tags, clock)
+    await buffer.open()
+    agent = Agent(settings=settings, plant=plant, store=store, buffer=buffer, links=links, clock=clock)
     ready = asyncio.Event()
     task = asyncio.create_task(agent.run(ready.set))
     made = Running(agent=agent, store=store, links=links, task=task)
@@ -565,6 +575,7 @@ async def running(
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await buffer.close()
         await store.close()
 
 

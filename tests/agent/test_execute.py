@@ -10,13 +10,15 @@ from time import monotonic
 
 import pytest
 from rig import refused
+from structlog.testing import capture_logs
 
 from agent.bench import Bench, MakeBench, cooling, switch_of, throughput, until, write_of
 from bridge.clock import SystemClock
 from bridge.domain.command import Command, Verdict
-from bridge.domain.lifecycle import RecommendationStatus
+from bridge.domain.lifecycle import CommandStatus, RecommendationStatus
+from bridge.domain.limits import Refusal, RefusalCode
 from bridge.domain.tag import Tag, Value
-from bridge.errors import FixCode, StoreDown
+from bridge.errors import FixCode, RefusedByRule, StoreDown
 from bridge.plant import Plant
 from bridge.ports import TagLink, WriteOutcome
 from bridge.store.postgres import PostgresStore
@@ -35,7 +37,7 @@ class LinkBetween:
         self._writes = writes
         self._before_write = before_write
         self.name, self.run, self.readings = reads.name, reads.run, reads.readings
-        self.read, self.status, self.check = reads.read, reads.status, reads.check
+        self.read, self.status, self.check, self.kept = reads.read, reads.status, reads.check, reads.kept
 
     async def write(self, writes: Sequence[tuple[Tag, Value]], *, deadline_s: float) -> list[WriteOutcome]:
         self._before_write()
@@ -530,3 +532,50 @@ async def test_stopping_finishes_what_was_sent(bench: Bench) -> None:
     links = {"plant": LinkBetween(bench.link, bench.link, before_write=stop.set)}
     await asyncio.wait_for(bench.executor(links=links).run(asyncio.Event(), stop), 5.0)
     assert bench.command(made)["status"] == "executed"
+
+
+async def test_verdict_that_the_database_refuses_costs_no_other_its_own(
+    bench: Bench,
+) -> None:
+    """Two commands in one batch: one verdict cannot be recorded, the other is, and the first is said by name."""
+    refused_id = ""
+
+    class RefusesOne(PostgresStore):
+        async def record_verdicts(
+            self, verdicts: Sequence[Verdict]
+        ) -> list[tuple[str, RecommendationStatus]]:
+            if any(verdict.recommendation_id == refused_id for verdict in verdicts):
+                raise RefusedByRule(Refusal(RefusalCode.WRONG_FORM, "said by the test"))
+            return await super().record_verdicts(verdicts)
+
+    one, other = bench.reactors
+    # Neither passes the check, so both verdicts are recorded together.
+    for reactor in (one, other):
+        await bench.floor.by_hand(reactor, 510.0)
+    refused_id = bench.approved(write_of(one), reactor=one)
+    good = bench.approved(write_of(other), reactor=other)
+    executor = bench.executor(store=await bench.open_store(kind=RefusesOne))
+    with capture_logs() as lines:
+        async with bench.executing(executor):
+            assert (await bench.over(good))["status"] == "failed"
+            await until(
+                lambda: [line for line in lines if line["event"] == "command.unrecorded"], "it is said"
+            )
+    (said,) = [line for line in lines if line["event"] == "command.unrecorded"]
+    assert (said["recommendation_id"], said["log_level"]) == (refused_id, "error")
+    assert executor.verdicts == 1
+
+
+async def test_verdict_with_a_text_that_no_database_stores_is_recorded_readably(bench: Bench) -> None:
+    """Half a surrogate pair and a NUL, as a device may answer: written out, and the verdict stands."""
+    made = bench.approved(write_of(bench.reactor))
+    (command,) = await bench.store.take_commands(("opcua",), 10)
+    verdict = Verdict(
+        command_id=command.command_id,
+        recommendation_id=command.recommendation_id,
+        status=CommandStatus.FAILED,
+        code=RefusalCode.REFUSED_BY_SERVER,
+        reason="the device says \ud800\0 °C",
+    )
+    await bench.store.record_verdicts([verdict])
+    assert bench.command(made)["execution_result"] == "refused_by_server: the device says \\ud800\\x00 °C"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -27,15 +28,22 @@ from agent.bench import (
     until,
     write_of,
 )
+from bridge.agent.loop import Agent, Publish
+from bridge.clock import SystemClock
+from bridge.domain.anomaly import ActiveCondition
 from bridge.domain.command import Command
-from bridge.errors import AccessDenied, StoreDown
+from bridge.domain.reading import Quality, Reading
+from bridge.errors import AccessDenied, DeadlineExceeded, StoreDown
+from bridge.links.buffer import DiskBuffer
+from bridge.links.buffer_file import NAME
 from bridge.plant import Plant
+from bridge.ports import Mark
 from bridge.settings import Settings
 from bridge.store import embedded, queries
 from bridge.store.connection import Database
 from bridge.store.migrate import migrate
 from bridge.store.postgres import PostgresStore
-from bridge.wiring import run_bridge
+from bridge.wiring import links_of, run_bridge
 from simulator.process import PlantProcess
 
 
@@ -191,6 +199,84 @@ async def test_a_task_that_misses_its_end_is_told_again(
             await agent.stop()
     assert Deaf.told == 2
     assert health(bench)["status"] == "offline"
+
+
+class WakesUp(PostgresStore):
+    """A database that has just been woken: it opens, and its first answers take too long."""
+
+    slow = 2
+
+    async def active_conditions(self) -> list[ActiveCondition]:
+        if self.slow:
+            self.slow -= 1
+            raise DeadlineExceeded("list_active: the database did not answer in time")
+        return await super().active_conditions()
+
+
+async def test_database_that_is_slow_to_wake_is_waited_for_and_begun_with_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening succeeded and remembering did not: opened once, and tried again until it answers."""
+    monkeypatch.setattr("bridge.agent.loop._BEGIN_AGAIN_S", 0.05)
+    store = await bench.open_store(kind=WakesUp)
+    buffer = DiskBuffer(bench.settings.buffer, bench.plant.tags, SystemClock())
+    await buffer.open()
+    opened = 0
+
+    async def begin() -> dict[str, Publish]:
+        nonlocal opened
+        opened += 1
+        return {}
+
+    agent = Agent(
+        settings=bench.settings,
+        plant=bench.plant,
+        store=store,
+        buffer=buffer,
+        links=links_of(bench.settings, bench.plant, SystemClock()),
+        clock=SystemClock(),
+        begin=begin,
+    )
+    ready = asyncio.Event()
+    running_agent = asyncio.create_task(agent.run(ready.set))
+    try:
+        await until(lambda: ready.is_set() or running_agent.done(), "it has begun")
+        assert not running_agent.done()
+        assert opened == 1
+    finally:
+        agent.stop()
+        await running_agent
+        await buffer.close()
+
+
+async def test_disk_that_works_only_later_is_recalled_and_emptied(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lingering bridge held it at the start: what waits there is stored, and known if it is delivered again."""
+    monkeypatch.setattr("bridge.links.buffer._RETRY_S", 0.1)
+    now_utc = datetime.now(UTC)
+    tag = bench.plant.equipment[bench.reactor].signals["temperature"]
+    reading = Reading(tag, 61.0, Quality.GOOD, now_utc, now_utc)
+    buffer = DiskBuffer(bench.settings.buffer, bench.plant.tags, SystemClock())
+    await buffer.open()
+    await buffer.append([reading], Mark(origin="earlier/run/0", first=1, last=1), remember=True)
+    await buffer.close()
+    holder = sqlite3.connect(bench.settings.buffer.dir / NAME, isolation_level=None)
+    holder.execute("pragma locking_mode = exclusive")
+    holder.execute("update about set value = value")
+    async with running(bench.settings, bench.named) as agent:
+        assert health(bench)["detail"]["buffer"]["state"] == "down"
+        holder.close()
+
+        def stored() -> list[dict[str, Any]]:
+            return bench.hands.owner.execute(
+                "select 1 from sensor_data where equipment_id = %s and temperature = 61", (bench.reactor,)
+            ).fetchall()
+
+        await until(stored, "what waited is stored")
+        agent.agent._intake.take([reading], again=True)
+        await agent.stop()
+        assert len(stored()) == 1
 
 
 async def test_database_that_denies_access_ends_the_agent_with_its_sentence(

@@ -419,7 +419,7 @@ class BadFor:
         self._link = link
         self._path = path
         self.name, self.run, self.readings = link.name, link.run, link.readings
-        self.write, self.status, self.check = link.write, link.status, link.check
+        self.write, self.status, self.check, self.kept = link.write, link.status, link.check, link.kept
 
     async def read(self, tags: Sequence[Tag], *, deadline_s: float) -> list[Reading]:
         found = await self._link.read(tags, deadline_s=deadline_s)

@@ -82,7 +82,7 @@ def data_folder(database_folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def spawn(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts the console script as a process of its own; ends it when the test forgets."""
     started: list[subprocess.Popen[str]] = []
 
@@ -93,7 +93,11 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **{f"BRIDGE_{name}": value for name, value in environment.items()}},
+            env={
+                **os.environ,
+                "BRIDGE_BUFFER__DIR": str(tmp_path / "buffer"),
+                **{f"BRIDGE_{name}": value for name, value in environment.items()},
+            },
         )
         started.append(process)
         return process

@@ -150,6 +150,29 @@ def test_run_refuses_without_published_limits(
     assert said.count("run `ignition-bridge tags publish`") == 8
 
 
+def test_run_waits_for_a_database_that_it_knows_and_for_no_other(
+    cli: Cli, database_url: str, spawn: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Where a bridge has run before, an outage is no reason not to start; a first start is told what is wrong."""
+    away = f"{database_url.rpartition(':')[0]}:1/nowhere"
+    assert "store.url (BRIDGE_STORE__URL)" in refused_run(spawn, away)
+    for url, ready in ((database_url, "bridge.ready"), (away, "agent.waiting")):
+        bridge = spawn(
+            "run",
+            CONFIG=str(EXAMPLE),
+            STORE__URL=url,
+            LINKS__PLANT__ENDPOINT="opc.tcp://127.0.0.1:1/plant",
+            LOG__FORMAT="json",
+        )
+        assert bridge.stderr is not None
+        heard = next(line for line in bridge.stderr if f'"{ready}"' in line or "Traceback" in line)
+        assert ready in heard
+        bridge.terminate()
+        _, rest = bridge.communicate(timeout=60)
+        assert bridge.returncode == 0, rest
+        assert '"agent.stopped"' in rest
+
+
 def test_run_works_without_a_plant_and_ends_in_good_order(
     cli: Cli, database_url: str, spawn: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -222,6 +222,29 @@ def test_status_tells_the_unknown_first(cli: Cli, hands: Hands) -> None:
     assert "no agent has ever reported here" in said
 
 
+@pytest.mark.parametrize(
+    ("buffer", "words"),
+    [
+        ({"state": "empty", "depth": 0, "oldest_s": None, "dropped": 0}, ["empty"]),
+        (
+            {"state": "holding", "depth": 1204, "oldest_s": 35.4, "dropped": 0},
+            ["1,204", "readings on", "oldest", "35.4 s"],
+        ),
+        ({"state": "full", "depth": 5, "oldest_s": 1.0, "dropped": 7000}, ["full", "7,000", "dropped"]),
+        ({"state": "down", "depth": 0, "dropped": 0, "detail": "disk is full"}, ["not in use", "disk is"]),
+    ],
+)
+def test_status_shows_the_buffer(cli: Cli, hands: Hands, buffer: dict[str, object], words: list[str]) -> None:
+    """How much waits on the agent's disk, since when, and what was lost there."""
+    hands.owner.execute(
+        "insert into agent_health (agent_id, last_heartbeat, status, detail) values ('a', now(), 'online', %s::jsonb)",
+        (json.dumps({"buffer": buffer}),),
+    )
+    said = cli.ok("status")
+    for word in words:
+        assert word in said, said
+
+
 def test_readings_of_an_equipment(cli: Cli, hands: Hands) -> None:
     assert "no reading within the last hour" in cli.ok("readings", "REACTOR_01")
     hands.owner.execute(

@@ -63,9 +63,10 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
     pytest.fail(f"{words!r} was never said:\n{said}")
 
 
+@pytest.mark.timeout(300)
 def test_the_whole_route(start: Start, data_folder: Path) -> None:
     demo = start()
-    said, _ = demo.communicate(timeout=170)
+    said, _ = demo.communicate(timeout=280)
     assert demo.returncode == 0, said
     result = json.loads((data_folder / "demo.json").read_text(encoding="utf-8"))
     assert result["recommendation"]["equipment_id"] == "REACTOR_02"
@@ -86,6 +87,21 @@ def test_the_whole_route(start: Start, data_folder: Path) -> None:
         ("[default]REACTOR_04/ThroughputSetpoint", "gateway", "executed"),
         ("[default]REACTOR_04/CoolingOn", "gateway", "executed"),
     ]
+    assert [
+        (command["tag_path"], command["route"], command["read_back_value"], command["status"])
+        for command in result["mqtt"]["commands"]
+    ] == [
+        ("[default]REACTOR_03/ThroughputSetpoint", "mqtt", 375.0, "executed"),
+        ("[default]REACTOR_03/CoolingOn", "mqtt", 1.0, "executed"),
+    ]
+    # The agent's tables as tags, seen by a client and a host application that are none of the bridge's.
+    assert result["tags"]["opcua"] == result["tags"]["mqtt"]
+    assert result["tags"]["mqtt"] == {
+        "Agent/Status": "online",
+        "Control/Armed": True,
+        "Equipment/REACTOR_03/LastCommand/Tag": "[default]REACTOR_03/CoolingOn",
+        "Equipment/REACTOR_03/LastCommand/Verdict": "executed",
+    }
     assert result["audit"]["verified"] is True
     spans = result["timings_ms"]
     assert 0 < spans["approval_to_first_verified"] < spans["approval_to_verified"]
@@ -94,9 +110,10 @@ def test_the_whole_route(start: Start, data_folder: Path) -> None:
     writes = [json.loads(line) for line in (data_folder / "demo" / "writes.jsonl").read_text().splitlines()]
     assert [write["node"] for write in writes] == [
         f"{reactor}/{setpoint}"
-        for reactor in ("REACTOR_02", "REACTOR_04")
+        for reactor in ("REACTOR_02", "REACTOR_04", "REACTOR_03")
         for setpoint in ("ThroughputSetpoint", "CoolingOn")
     ]
+    assert [write["session"] for write in writes[-2:]] == ["sparkplug", "sparkplug"]
     for words in ("the exact writes", "verified", "the temperature falls", "the chain is whole"):
         assert words in said
     assert "postgresql://" not in said
@@ -110,7 +127,7 @@ def test_stopped_half_way_it_leaves_nothing_running(start: Start, data_folder: P
     demo.terminate()
     said, _ = demo.communicate(timeout=60)
     assert demo.returncode == 130
-    assert "bridge, gateway, plant and database have stopped" in said
+    assert "bridge, gateway, plant, broker and database have stopped" in said
     assert left_over(data_folder) == []
     assert not (data_folder / "demo.json").exists()
 

@@ -241,7 +241,9 @@ def store(read: Callable[..., dict[str, Tag]]) -> TagStore:
 
 
 def heard(store: TagStore, value: object, status: str = "Good") -> None:
-    store.item_changed("nsu=urn:ignition-bridge:plant;s=P/Speed", value, status, datetime.now(UTC))
+    store.connections["Plant"].item_changed(
+        "nsu=urn:ignition-bridge:plant;s=P/Speed", value, status, datetime.now(UTC)
+    )
 
 
 async def test_memory_and_expression_tags_follow(store: TagStore) -> None:
@@ -276,7 +278,8 @@ async def test_permissions_stop_clients_and_not_scripts(store: TagStore) -> None
 
 
 async def test_an_opc_tag_shows_what_the_plant_says_and_not_what_was_written(store: TagStore) -> None:
-    store.opc = plant = PlantDouble()
+    plant = PlantDouble()
+    store.connections["Plant"].writer = plant
     assert store.read("[default]Plant/Speed").quality.name == "Uncertain_InitialValue"
     heard(store, 100.0)
     assert await store.write([("[default]Mirror", 90.1)]) == [GOOD]
@@ -288,16 +291,16 @@ async def test_an_opc_tag_shows_what_the_plant_says_and_not_what_was_written(sto
 
 
 async def test_qualities_of_the_plant_are_passed_on(store: TagStore) -> None:
-    store.opc = PlantDouble("BadNotWritable")
+    store.connections["Plant"].writer = PlantDouble("BadNotWritable")
     heard(store, 100.0)
     (answer,) = await store.write([("[default]Plant/Speed", 1.0)])
     assert str(answer) == 'Bad("Bad_NotWritable")'
-    store.opc = PlantDouble("BadOutOfRange")
+    store.connections["Plant"].writer = PlantDouble("BadOutOfRange")
     assert (await store.write([("[default]Plant/Speed", 1.0)]))[0].name == "Bad_OutOfRange"
     heard(store, None, "BadSensorFailure")
     assert str(store.read("[default]Plant/Speed").quality) == 'Bad("Bad_SensorFailure")'
     heard(store, 7.0)
-    store.device_lost()
+    store.connections["Plant"].device_lost()
     lost = store.read("[default]Plant/Speed")
     assert (lost.value, lost.quality.name) == (7.0, "Bad_Stale")
 

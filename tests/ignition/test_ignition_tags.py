@@ -441,6 +441,9 @@ def test_our_own_tag_file_gives_the_example_plant() -> None:
             tag.data_type,
             tag.writable,
         )
+    (left_out,) = (finding for finding in made.findings if tag_map.OWN_NAMESPACE in finding.what)
+    assert left_out.place.startswith("Bridge Agent/")
+    assert tag_map.OWN_NAMESPACE not in made.toml
 
 
 def test_what_is_exported_comes_back() -> None:

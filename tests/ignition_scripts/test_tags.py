@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from bridge.domain.tag import DataType
+from bridge.ignition import tag_map
 from bridge.plant import Plant
+from bridge.publish.nodes import NAMESPACE, NodeType, nodes
+from bridge.publish.state import View
 
 PROJECT = Path(__file__).parent.parent.parent / "ignition_project"
 Tag = dict[str, Any]
@@ -22,6 +25,13 @@ IGNITION_TYPES = {
     DataType.FLOAT: "Float4",
     DataType.BOOLEAN: "Boolean",
     DataType.INT32: "Int4",
+}
+PUBLISHED_TYPES = {
+    NodeType.BOOLEAN: "Boolean",
+    NodeType.INT64: "Int8",
+    NodeType.DOUBLE: "Float8",
+    NodeType.STRING: "String",
+    NodeType.DATE_TIME: "DateTime",
 }
 
 
@@ -39,7 +49,7 @@ def types(provider: Tag) -> dict[str, Tag]:
 
 
 def _leaves(
-    tags: list[Tag], types: dict[str, Tag], place: str = ""
+    tags: list[Tag], types: dict[str, Tag], place: str = "", given: dict[str, str] | None = None
 ) -> Iterator[tuple[str, Tag, dict[str, str]]]:
     """Every atomic tag of the provider by its path, with the parameters of its instance."""
     for tag in tags:
@@ -49,10 +59,11 @@ def _leaves(
             parameters = {
                 name: entry["value"] for name, entry in {**kind["parameters"], **tag["parameters"]}.items()
             }
-            for member in kind["tags"]:
-                yield f"{path}/{member['name']}", member, parameters
+            yield from _leaves(kind["tags"], types, path, parameters)
+        elif tag["tagType"] == "AtomicTag":
+            yield path, tag, given or {}
         elif tag["tagType"] == "Folder" and tag["name"] != "_types_":
-            yield from _leaves(tag["tags"], types, path)
+            yield from _leaves(tag["tags"], types, path, given)
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +132,30 @@ def test_the_alarms_that_people_rely_on_exist(types: dict[str, Tag]) -> None:
     }
 
 
+def _bound(value: object, given: dict[str, str]) -> str:
+    return str(value["binding"]).format(**given) if isinstance(value, dict) else str(value)
+
+
+def test_every_published_node_is_a_tag_of_the_same_path_and_type(
+    plant: Plant, tags: dict[str, tuple[Tag, dict[str, str]]]
+) -> None:
+    """Below `Bridge Agent` stands exactly what the bridge's OPC UA server publishes for the demo plant."""
+    published = nodes(View(agent_id="any", equipment=tuple(plant.equipment)))
+    start = "[default]Bridge Agent/"
+    imported = {path.removeprefix(start): of for path, of in tags.items() if path.startswith(start)}
+    assert imported.keys() == published.keys()
+    assert NAMESPACE == tag_map.OWN_NAMESPACE
+    for path, (tag, given) in imported.items():
+        node = published[path]
+        assert tag["dataType"] == PUBLISHED_TYPES[node.type], path
+        assert tag.get("engUnit", "") == node.unit, path
+        assert _bound(tag["opcItemPath"], given) == f"nsu={NAMESPACE};s={path}", path
+        assert _bound(tag["opcServer"], given) == "LakebaseAgent", path
+        assert tag["readOnly"] is True, path
+
+
 def test_history_names_its_provider(types: dict[str, Tag]) -> None:
     """A history flag without a provider records nothing and says so nowhere."""
     for kind in types.values():
-        for tag in kind["tags"]:
+        for _, tag, _ in _leaves(kind["tags"], types):
             assert tag.get("historyEnabled", False) == ("historyProvider" in tag), tag["name"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-pytest.register_assert_rewrite("contract", "link_bench")
+pytest.register_assert_rewrite("contract", "link_bench", "mqtt_bench")
 
 from link_bench import PlantProcess  # noqa: E402 - after its asserts are made to explain themselves
+from mqtt_bench import Broker  # noqa: E402
 
 from simulator.wire import Wire  # noqa: E402
 
@@ -43,3 +46,18 @@ async def wire(shared_plant: PlantProcess) -> AsyncIterator[Wire]:
     """A wire to the shared server that may be broken."""
     async with Wire(0, "127.0.0.1", shared_plant.port) as wire:
         yield wire
+
+
+@pytest.fixture
+def brokers(tmp_path: Path) -> Iterator[Callable[..., Broker]]:
+    """Brokers of a test's own, which it may stop."""
+    started: list[Broker] = []
+
+    def start(*lines: str, **named: Any) -> Broker:
+        started.append(Broker(tmp_path / f"broker{len(started)}", *lines, **named))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for broker in started:
+        broker.stop()

@@ -80,6 +80,7 @@ class FakeSession:
         self.heard_s = SystemClock().monotonic_s()
         self.silence_s = 1000.0
         self.writes_per_call = 2
+        self.asks_source = self.owes_changes = True
         self.closed = False
         self.written: list[Value] = []
         self._plant = plant
@@ -108,7 +109,7 @@ class FakeSession:
     def refusal(self, tag: Tag, value: Value) -> WriteOutcome | None:
         return None
 
-    async def write(self, writes: Sequence[tuple[Tag, Value]]) -> list[WriteOutcome]:
+    async def write(self, writes: Sequence[tuple[Tag, Value]], until_s: float) -> list[WriteOutcome]:
         if self.lost.is_set():
             raise NothingSent("no wire")
         self.written += [value for _, value in writes]
@@ -198,6 +199,21 @@ async def test_a_change_without_notification_is_noticed_and_rebuilt_but_not_for_
         assert len(plant.sessions) == 2, "the next rebuild has to wait; meanwhile the tag is read"
         assert watching.of(CONSTANT)[-1].value == 10.0
         await watching.until(lambda: len(plant.sessions) == 3, within_s=2)
+
+
+async def test_a_source_that_owes_no_changes_is_not_mistrusted_for_one(plant: Plant) -> None:
+    """A node in doubt or not born yet is told by reads alone; rebuilding the link would take it from all others."""
+    session = FakeSession(plant)
+    session.owes_changes = False
+    async with watched(plant.link(session)) as watching:
+        await flowing(watching)
+        for value in (9.0, 10.0, 11.0):
+            plant.values[CONSTANT] = value
+            await watching.until(lambda: watching.of(CONSTANT)[-1].value == value, within_s=2)  # noqa: B023
+            reads = len(watching.of(CONSTANT))
+            await watching.until(lambda: len(watching.of(CONSTANT)) >= reads + 2, within_s=2)  # noqa: B023
+        assert plant.sessions == [session]
+        assert session.loss == ""
 
 
 async def test_tags_set_aside_are_tried_again(plant: Plant) -> None:

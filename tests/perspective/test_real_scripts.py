@@ -121,12 +121,12 @@ class Browser:
     def open(self, origin: str | None = None) -> None:
         host = self.home.split("/")[2]
         cookies = "; ".join(f"{one.name}={one.value}" for one in self.http.cookies)
-        wire = connect(
+        self.socket = connect(
             f"ws://{host}/data/perspective/socket/Probe",
             origin=Origin(origin or f"http://{host}"),
             additional_headers={"Cookie": cookies},
         )
-        self.socket = self._end.enter_context(wire)
+        self._end.enter_context(self.socket)
         self.send(t="hello", path="/", width=1280, height=800, tz="UTC")
 
     def send(self, **message: Any) -> None:

@@ -113,6 +113,9 @@ def test_the_simulator_does_not_know_the_bridge() -> None:
         ("write_slow PUMP_01", "write_slow", "PUMP_01", 8.0, 0.0),
         ("write_slow PUMP_01 2.5s @1s", "write_slow", "PUMP_01", 2.5, 1.0),
         ("freeze 3s", "freeze", "PLANT", 3.0, 0.0),
+        ("broker_restart @2s", "broker_restart", "PLANT", 2.0, 2.0),
+        ("alias_reuse", "alias_reuse", "PLANT", None, 0.0),
+        ("alias_reuse REACTOR_01", "alias_reuse", "REACTOR_01", None, 0.0),
         ("kill_after_write", "kill_after_write", "PLANT", None, 0.0),
     ],
 )
@@ -125,7 +128,17 @@ def test_faults_are_read(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "overheat", "overheat A B", "overheat A 5s", "overheat A @soon", "nothing A", "@5s"]
+    "text",
+    [
+        "",
+        "overheat",
+        "overheat A B",
+        "overheat A 5s",
+        "overheat A @soon",
+        "nothing A",
+        "@5s",
+        "sequence_gap 2s",
+    ],
 )
 def test_faults_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(FaultError):

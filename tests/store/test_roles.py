@@ -87,6 +87,9 @@ GRANTS: dict[tuple[str, str, str], Allowed] = {
     ("bridge_agent", "work_orders", "insert"): True,
     ("bridge_agent", "equipment_conditions", "insert"): True,
     ("bridge_agent", "equipment_conditions", "update"): True,
+    ("bridge_agent", "intake_marks", "insert"): True,
+    ("bridge_agent", "intake_marks", "update"): True,
+    ("bridge_agent", "intake_marks", "delete"): True,
     ("bridge_operator", "sensor_data", "insert"): True,
     ("bridge_operator", "agent_recommendations", "update"): OPERATOR_UPDATE,
     ("bridge_operator", "approvals", "insert"): ["recommendation_id", "operator", "digest", "comment"],
@@ -110,6 +113,7 @@ TABLES = [
     "bridge_control",
     "tag_limits",
     "equipment_conditions",
+    "intake_marks",
     "lifecycle_arrows",
 ]
 
@@ -130,6 +134,7 @@ def shared(
         "insert into equipment_conditions (equipment_id, issue_type, severity, since_timestamp)"
         " values ('REACTOR_01', 'x', 'high', now())"
     )
+    made.owner.execute("insert into intake_marks (origin, number) values ('a/b/1', 1)")
     yield made
     made.close()
     drop_database(url)

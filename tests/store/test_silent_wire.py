@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -41,5 +42,31 @@ async def test_an_answer_that_never_comes_is_noticed_and_the_next_call_works(dat
                     continue
             else:
                 pytest.fail("the database is back and no call gets through")
+        finally:
+            await database.close()
+
+
+async def test_connections_that_died_with_the_wire_are_not_waited_for_one_by_one(database_url: str) -> None:
+    """Old connections are dead, new ones work: after the first silence the very next call has to get through."""
+    parts = urlsplit(database_url)
+    assert parts.hostname
+    assert parts.port
+    named = queries.load()
+    async with Wire(0, parts.hostname, parts.port) as wire:
+        url = parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{wire.port}").geturl()
+        database = Database(url, role=None, size=4, connect_timeout_s=2.0, statement_timeout_s=0.5)
+        await database.open()
+        try:
+            async with AsyncExitStack() as held:
+                for _ in range(4):
+                    await held.enter_async_context(database.session("hold"))
+            accepted = wire.accepted
+            await wire.half_open()
+            with pytest.raises(StoreDown):
+                await database.fetch(named.control.get_control)
+            began_s = time.monotonic()
+            assert await database.fetch(named.control.get_control)
+            assert time.monotonic() - began_s < 2.0, "another dead connection was waited for"
+            assert wire.accepted > accepted
         finally:
             await database.close()

@@ -338,6 +338,27 @@ def it_shows_what_the_agent_says_of_itself_and_its_links():
     assert facts["Failing"] == "none"
 
 
+def it_says_how_the_buffer_of_an_agent_stands():
+    def said(**buffer):
+        agent = dict.fromkeys(("heartbeat_age_s", "cycle_ms", "polls_completed", "version", "site"))
+        agent.update(agent_id="a", status="online", detail=json.dumps({"buffer": buffer}))
+        facts = pages.agents({"rows": [agent], "good": True})["cards"][0]["item"]["facts"]
+        return [each["fact"]["text"] for each in facts if each["fact"]["name"] == "Buffer"]
+
+    kept = {"state": "holding", "depth": 1204, "oldest_s": 35.4, "bytes": 90112, "dropped": 0, "detail": ""}
+    assert said(**kept) == ["1,204 readings on disk, oldest 35 s, none dropped"]
+    assert said(**dict(kept, depth=1, state="draining")) == [
+        "1 reading on disk, oldest 35 s, none dropped, being stored now"
+    ]
+    assert said(**dict(kept, state="full", dropped=50000)) == [
+        "1,204 readings on disk, oldest 35 s, 50,000 DROPPED, FULL"
+    ]
+    assert said(**dict(kept, state="empty", depth=0, oldest_s=None)) == ["empty, none dropped"]
+    assert said(state="down", depth=0, dropped=0, detail="the disk is full") == [
+        "NOT IN USE: the disk is full; none dropped"
+    ]
+
+
 def it_reads_a_boolean_command_as_off_and_on():
     rows = [_command(data_type="Boolean", expected_value=0.0, new_value=1.0, unit="")]
     (shown,) = pages.commandHistory({"rows": rows, "good": True})["rows"]

@@ -44,6 +44,8 @@ def _details(text):
 	found = timeline.document(text)
 	links = found.pop("links", None)
 	lines = [_fact(u"Link %s" % name, _link(links[name])) for name in sorted(links)] if isinstance(links, dict) else []
+	if isinstance(found.get("buffer"), dict):
+		lines.append(_fact(u"Buffer", _buffer(found.pop("buffer"))))
 	return lines + [_fact(wording.words(name), _plain(found[name])) for name in sorted(found)]
 
 
@@ -61,6 +63,27 @@ def _link(link):
 		if link.get(key):
 			said.append(_plain(link[key]))
 	return u", ".join(said)
+
+
+def _buffer(buffer):
+	# type: (dict) -> str
+	"""What waits on the agent's disk while the database is away, and what was lost there."""
+	depth = buffer.get("depth") or 0
+	dropped = buffer.get("dropped") or 0
+	lost = u"%s DROPPED" % _thousands(dropped) if dropped else u"none dropped"
+	if buffer.get("state") == "down":
+		return u"NOT IN USE: %s; %s" % (buffer.get("detail") or u"no reason given", lost)
+	if not depth:
+		return u"empty, %s" % lost
+	noun = u"reading" if depth == 1 else u"readings"
+	said = [u"%s %s on disk" % (_thousands(depth), noun), u"oldest %s" % wording.age(buffer.get("oldest_s")), lost]
+	state = {"draining": u"being stored now", "full": u"FULL"}.get(buffer.get("state"))
+	return u", ".join(said + ([state] if state else []))
+
+
+def _thousands(number):
+	# type: (int) -> str
+	return u"{:,}".format(int(number))
 
 
 def _fact(name, text):

@@ -1,0 +1,191 @@
+"""What sessions over MQTT have in common: one wire that is never taken up again, and commands answered one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bridge.domain.reading import Reading
+from bridge.domain.tag import Tag
+from bridge.errors import BridgeError
+from bridge.links.freshness import Freshness
+from bridge.links.mqtt_message import Message
+from bridge.links.outcomes import unknown
+from bridge.links.supervision import NothingSent, Pace
+from bridge.ports import WriteOutcome
+from bridge.settings.links import BrokerSettings
+
+if TYPE_CHECKING:  # that module is needed only where a wire is made
+    from bridge.links.mqtt import MqttWire
+
+log = structlog.get_logger(__name__)
+
+LastWords = Sequence[tuple[str, bytes, int, bool]]
+Words = Callable[[], str]
+
+UNFORESEEN = (ArithmeticError, ValueError, LookupError, TypeError, RecursionError)
+"""What reading a message may raise beyond what its reader knows. Anybody may publish anything, and one message must
+not end a link for ever. Errors of the bridge and of the machine are not among them: they end the session as always."""
+
+_BEFORE_THE_CALLER_S = 0.02  # outcomes are said so much before the caller would give up
+
+
+class BrokerSession(ABC):
+    """See `bridge.links.supervision.Session`; the rest of that protocol is the subclass's."""
+
+    def __init__(self, wire: MqttWire, freshness: Freshness) -> None:
+        self.lost = asyncio.Event()
+        self.loss = ""
+        self.resumable = False  # a broker remembers by client id, over as many wires as it takes
+        self.silence_s = 60.0
+        self.writes_per_call = 500
+        self.asks_source = False
+        self.owes_changes = False  # a read repeats what messages said, or that there are none
+        self.failed = 0
+        """Messages whose reading failed in a way that nobody foresaw."""
+        self._failed_topics: set[str] = set()
+        self._wire = wire
+        self._freshness = freshness
+        self._known = {tag.path: handle for handle, tag in enumerate(freshness.tags)}
+        self._pending: set[asyncio.Future[WriteOutcome]] = set()
+        wire.on_messages = self._take
+        wire.on_lost = self._wire_lost
+
+    @property
+    def heard_s(self) -> float:
+        """Monotonic time of the last byte from the broker."""
+        return self._wire.heard_s
+
+    async def resume(self) -> bool:
+        """Never: a new session takes over what the broker kept."""
+        return False
+
+    @abstractmethod
+    def _take(self, messages: Sequence[Message]) -> None:
+        """What the wire brought."""
+
+    @abstractmethod
+    def _present(self, tag: Tag) -> Reading:
+        """What is known of a tag now, after a round trip to the broker."""
+
+    def _note_failed(self, link: str, message: Message, problem: Exception) -> None:
+        """Count a message that nobody foresaw, and say it once for its topic."""
+        self.failed += 1
+        if message.topic not in self._failed_topics:
+            self._failed_topics.add(message.topic)
+            log.warning(
+                "link.message_failed",
+                link=link,
+                topic=message.topic,
+                problem=type(problem).__name__,
+                reason=str(problem)[:200],
+            )
+
+    def _last_words(self) -> LastWords:
+        return ()
+
+    async def read(self, tags: Sequence[Tag]) -> list[Reading]:
+        """What is known after a round trip: whatever the broker had for us before has arrived."""
+        await self.probe()
+        return [self._present(tag) for tag in tags]
+
+    async def probe(self) -> None:
+        """A round trip to the broker; the caller holds the deadline."""
+        self._demand_wire()
+        await self._wire.probe()
+
+    def drop(self, reason: str) -> None:
+        """Cut the wire now; what was not yet sent never will be."""
+        self._lose(reason)
+        self._wire.cut(reason)
+
+    def abandon(self, reason: str) -> None:
+        """Give the session up for good, but leave the wire for `close` to take leave on."""
+        self._lose(reason)
+
+    async def close(self) -> None:
+        """Take leave politely within a second, then drop."""
+        await self._wire.leave(self._last_words())
+        self._lose("closed")
+
+    def _wire_lost(self) -> None:
+        self._lose(self._wire.loss)
+
+    def _lose(self, reason: str) -> None:
+        if not self.lost.is_set():
+            self.loss = reason
+            self.lost.set()
+            self._wire.on_messages = _nothing  # what comes before the farewell belongs to nobody
+        for answer in self._pending:
+            if not answer.done():
+                answer.set_result(
+                    unknown(
+                        "BadConnectionClosed",
+                        f"the connection ended while a command was on its way: {reason}",
+                    )
+                )
+
+    def _demand_wire(self) -> None:
+        if not self._wire.is_open or self.lost.is_set():
+            raise NothingSent(self.loss or self._wire.loss or "no connection to the broker")
+
+    def _pend(self) -> asyncio.Future[WriteOutcome]:
+        answer: asyncio.Future[WriteOutcome] = asyncio.get_running_loop().create_future()
+        self._pending.add(answer)
+        answer.add_done_callback(self._pending.discard)
+        return answer
+
+    async def _answers(
+        self, answers: Sequence[asyncio.Future[WriteOutcome]], until_s: float, unheard: Sequence[Words]
+    ) -> list[WriteOutcome]:
+        """Wait for the outcomes of commands just sent; what has none in time is unknown, with the words given.
+
+        A command that the broker has taken is out of our hands, one that it may not have taken lies in a
+        buffer somewhere: then the wire is cut, so that it does not arrive after we called it unknown.
+        """
+        loop = asyncio.get_running_loop()
+        taken = asyncio.create_task(self._wire.probe())
+        try:
+            if answers:
+                await asyncio.wait(answers, timeout=max(0.0, until_s - loop.time() - _BEFORE_THE_CALLER_S))
+            if not all(answer.done() for answer in answers) and not (
+                taken.done() and taken.exception() is None
+            ):
+                self._overdue(answers, unheard)
+                self.drop("a command was not taken by the broker in time")
+            self._overdue(answers, unheard)
+            return [answer.result() for answer in answers]
+        finally:
+            taken.cancel()
+            with contextlib.suppress(asyncio.CancelledError, BridgeError):
+                await taken
+
+    def _overdue(self, answers: Sequence[asyncio.Future[WriteOutcome]], unheard: Sequence[Words]) -> None:
+        for answer, words in zip(answers, unheard, strict=True):
+            if not answer.done():
+                answer.set_result(unknown("BadTimeout", words()))
+
+
+def _nothing(_: object) -> None:
+    """The session is over."""
+
+
+def client_id(settings: BrokerSettings, link: str) -> str:
+    """The configured one, or one made of host name and link."""
+    return settings.client_id or f"bridge-{socket.gethostname()}-{link}"
+
+
+def pace(settings: BrokerSettings) -> Pace:
+    """How patient a link over MQTT is."""
+    return Pace(
+        deadline_s=settings.deadline_s,
+        reconnect_max_s=settings.reconnect_max_s,
+        refresh_s=settings.refresh_s,
+        probe_deadline_s=min(max(settings.deadline_s, 1.0), 5.0),
+    )

@@ -1,0 +1,1 @@
+"""The plant on MQTT. Nothing outside this package knows paho or amqtt."""
