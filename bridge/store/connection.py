@@ -213,8 +213,12 @@ class Database:
 
         The others came over the same wire: they are replaced too, for with each of them in turn the same
         silence would have to be waited for.
+
+        A cancellation that comes with the answer is lost in the driver's `asyncio.wait_for` (CPython before 3.12,
+        issue 86296), and is said again here: a task group that ends its members tells each of them only once.
         """
         async with self.session(what) as connection:
+            told = _cancellations()
             silent = False
 
             def cut() -> None:
@@ -228,6 +232,8 @@ class Database:
             finally:
                 if silent:
                     await self._pool.drain()
+            if _cancellations() > told:
+                raise asyncio.CancelledError
 
     async def fetch(self, query: Query, **values: object) -> list[Row]:
         """Run one named query and return its rows (empty when it returns none)."""
@@ -331,6 +337,11 @@ async def answered(limit_s: float, cut: Callable[[], None]) -> AsyncIterator[Non
         yield
     finally:
         alarm.cancel()
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _cut(connection: Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
@@ -70,3 +71,31 @@ async def test_connections_that_died_with_the_wire_are_not_waited_for_one_by_one
             assert wire.accepted > accepted
         finally:
             await database.close()
+
+
+async def test_a_cancellation_that_comes_with_the_answer_is_not_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `asyncio.wait_for` loses it in the driver: the caller has to end all the same."""
+    asked = asyncio.Event()
+
+    async def deaf(*_: object, **__: object) -> list[object]:
+        asked.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            return []
+        return []
+
+    named = queries.load()
+    database = Database(database_url, role=None, size=1, connect_timeout_s=2.0, statement_timeout_s=0.5)
+    await database.open()
+    try:
+        monkeypatch.setattr("bridge.store.connection.run", deaf)
+        caller = asyncio.create_task(database.fetch(named.control.get_control))
+        await asked.wait()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+    finally:
+        await database.close()
