@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 from bridge.domain.lifecycle import Role
 from bridge.errors import FixConfiguration, StoreDown
 from bridge.settings import DEFAULT_FILE, Settings
+from bridge.storage import database, on_lakebase
 from bridge.store import queries
 from bridge.store.connection import Database
 from bridge.store.desk import Desk
-from bridge.store.postgres import database
 
 
 @asynccontextmanager
 async def opened(settings: Settings, role: Role | None) -> AsyncIterator[Database]:
     """The database, acting as one party (None: the owner), for one command."""
     check_urls(settings)
-    db = database(settings.store, role)
+    db = database(settings, role)
     try:
         try:
             await db.open()
@@ -47,11 +47,15 @@ def _first_line(problem: StoreDown) -> str:
 
 def where_to_look(settings: Settings, role: Role | None) -> str:
     """Advice for a database that does not answer."""
+    if on_lakebase(settings, role):
+        return "does this machine reach the workspace, and port 5432 of the database? [databricks.lakebase] names it"
     return f"is it running? `ignition-bridge db serve` starts one; {url_key(settings, role)} says where it is"
 
 
 def url_key(settings: Settings, role: Role | None) -> str:
-    """Which setting holds the URL that a party uses."""
+    """Which setting says where and as whom a party connects."""
+    if on_lakebase(settings, role):
+        return "databricks.lakebase"
     if role is Role.OPERATOR and settings.store.operator_url.get_secret_value():
         return "store.operator_url (BRIDGE_STORE__OPERATOR_URL)"
     if role is None and settings.store.owner_url.get_secret_value():

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from bridge import settings as configuration
 from bridge.access import check_urls, nothing_configured, opened, url_key, where_to_look
 from bridge.clock import SystemClock
@@ -23,11 +21,11 @@ from bridge.errors import AccessDenied, BridgeError, ConfigError, QueryError, St
 from bridge.plant import Equipment, Plant
 from bridge.publish.check import examine
 from bridge.settings import Settings
+from bridge.storage import on_lakebase, schema_of, where
 from bridge.store import queries
 from bridge.store.connection import connect
 from bridge.store.desk import Desk, unpublished
 from bridge.store.migrate import schema_status
-from bridge.store.postgres import database
 
 _NOT_SETTINGS = frozenset({"BRIDGE_CONFIG", "BRIDGE_OPERATOR"})
 
@@ -182,7 +180,7 @@ async def _check_store(settings: Settings, plant: Plant | None) -> Report:
     try:
         check_urls(settings)
         for role in (None, Role.AGENT, Role.OPERATOR):
-            database(settings.store, role)
+            where(settings, role)
     except BridgeError as problem:
         return Report(
             findings=[Finding(area="database", subject="store", problem=str(problem))], looked_at=[]
@@ -216,12 +214,12 @@ async def _check_store(settings: Settings, plant: Plant | None) -> Report:
             looked_at=looked_at,
         )
     looked_at.append(f"schema: current ({schema.applied[-1]})")
-    findings = await _roles(settings)
+    findings, able = await _roles(settings)
     usable = not any(finding.level is Level.PROBLEM for finding in findings)
     if usable:
-        looked_at.append("roles: bridge_agent and bridge_operator are usable")
+        looked_at.append(f"roles: {' and '.join(able)} {'are' if len(able) > 1 else 'is'} usable")
     if usable and plant is not None:
-        async with opened(settings, Role.OPERATOR) as db:
+        async with opened(settings, Role.AGENT) as db:
             published = await Desk(db, queries.load()).published_limits()
         different = unpublished(published, plant.writable)
         findings += [
@@ -237,33 +235,39 @@ async def _check_store(settings: Settings, plant: Plant | None) -> Report:
     return Report(findings=findings, looked_at=looked_at)
 
 
-async def _try(settings: Settings, url: SecretStr, role: Role | None) -> BridgeError | None:
-    """Connect once and leave; the error when that does not work."""
+async def _try(settings: Settings, login: Role | None, role: Role | None) -> BridgeError | None:
+    """Connect once with one party's login, acting as `role`, and leave; the error when that does not work."""
+    place = where(settings, login)
     try:
         connection = await connect(
-            url.get_secret_value(),
+            place,
             role=role,
             statement_timeout_s=settings.store.statement_timeout_s,
             connect_timeout_s=settings.store.connect_timeout_s,
             purpose="check",
+            schema=schema_of(settings),
         )
+        await connection.close()
     except BridgeError as problem:
         return problem
-    await connection.close()
+    finally:
+        if not isinstance(place, str):
+            place.close()
     return None
 
 
-def _url(settings: Settings, role: Role | None) -> SecretStr:
-    own = {Role.OPERATOR: settings.store.operator_url, None: settings.store.owner_url}.get(role)
-    return own if own is not None and own.get_secret_value() else settings.store.url
+def _login(settings: Settings, role: Role | None) -> str:
+    """What tells one party's login from another's."""
+    place = "" if on_lakebase(settings, role) else where(settings, role)
+    return place if isinstance(place, str) else ""
 
 
 async def _logins(settings: Settings) -> list[Finding]:
     """Whether each different login gets in at all."""
-    by_url: dict[str, Role | None] = {}
+    parties: dict[str, Role | None] = {}
     for role in (Role.AGENT, Role.OPERATOR, None):
-        by_url.setdefault(_url(settings, role).get_secret_value(), role)
-    answers = await asyncio.gather(*(_try(settings, SecretStr(url), None) for url in by_url))
+        parties.setdefault(_login(settings, role), role)
+    answers = await asyncio.gather(*(_try(settings, role, None) for role in parties.values()))
     return [
         Finding(
             area="database",
@@ -276,35 +280,52 @@ async def _logins(settings: Settings) -> list[Finding]:
             else "",
             passing=isinstance(problem, StoreDown),
         )
-        for role, problem in zip(by_url.values(), answers, strict=True)
+        for role, problem in zip(parties.values(), answers, strict=True)
         if problem is not None
     ]
 
 
-async def _roles(settings: Settings) -> list[Finding]:
-    """Whether each login can take on its role, and the agent's no more than its own."""
-    agent, operator = _url(settings, Role.AGENT), _url(settings, Role.OPERATOR)
-    findings = [
-        Finding(
-            area="roles",
-            subject=url_key(settings, role),
-            problem=str(problem),
-            advice=f"as owner: grant {role} to the user of this URL",
+async def _roles(settings: Settings) -> tuple[list[Finding], list[Role]]:
+    """Whether each login can take on its role, and the agent's no more than its own; the roles that work."""
+    findings: list[Finding] = []
+    able: list[Role] = []
+    for role in (Role.AGENT, Role.OPERATOR):
+        problem = await _try(settings, role, role)
+        if problem is None:
+            able.append(role)
+            continue
+        if role is Role.OPERATOR and on_lakebase(settings, role):
+            # The agent's own identity, which should not be able to.
+            findings.append(
+                _warning(
+                    "roles",
+                    url_key(settings, role),
+                    f"nobody can decide at this command line: {str(problem).splitlines()[0]}",
+                    "if people are to decide here, not in Ignition alone, give store.operator_url a login of theirs",
+                )
+            )
+            continue
+        findings.append(
+            Finding(
+                area="roles",
+                subject=url_key(settings, role),
+                problem=str(problem),
+                advice=f"as owner: grant {role} to the user of this URL"
+                if not on_lakebase(settings, role)
+                else "let an administrator run what `ignition-bridge db grants` prints",
+            )
         )
-        for role, url in ((Role.AGENT, agent), (Role.OPERATOR, operator))
-        if (problem := await _try(settings, url, role)) is not None
-    ]
-    if await _try(settings, agent, Role.OPERATOR) is None:
+    if await _try(settings, Role.AGENT, Role.OPERATOR) is None:
         findings.append(
             _warning(
                 "roles",
-                "store.url (BRIDGE_STORE__URL)",
+                url_key(settings, Role.AGENT),
                 "the agent's login may also act as bridge_operator, so only its own discipline keeps it from approving",
                 "give the agent a login of its own that is a member of bridge_agent alone, and the operators theirs "
                 "in store.operator_url",
             )
         )
-    return findings
+    return findings, able
 
 
 async def _check_links(settings: Settings, plant: Plant | None) -> Report:

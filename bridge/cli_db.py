@@ -26,9 +26,11 @@ from bridge.domain.tag import Tag
 from bridge.errors import FixConfiguration, LostRace
 from bridge.plant import Plant
 from bridge.settings import Settings
+from bridge.storage import on_lakebase, schema_of
 from bridge.store import queries
 from bridge.store.connection import Row
 from bridge.store.desk import Desk, limit_values, publish_limits
+from bridge.store.grants import DEFAULT_SCHEMA, grants_script
 from bridge.store.migrate import SchemaStatus, migrate, schema_status
 from bridge.terminal import err, load_plant, load_settings, out, print_json
 
@@ -89,10 +91,31 @@ def serve(
     raise typer.Exit(1)
 
 
+class Target(StrEnum):
+    """A database to migrate."""
+
+    EMBEDDED = "embedded"
+    LAKEBASE = "lakebase"
+
+
+_KIND = {Target.EMBEDDED: "postgres", Target.LAKEBASE: "lakebase"}
+
+
 @db.command("migrate")
-def migrate_database(ctx: typer.Context) -> None:
-    """Bring the schema to this version, as the owner. Runs only what has not run yet."""
+def migrate_database(
+    ctx: typer.Context,
+    target: Annotated[
+        Target | None,
+        typer.Option(
+            help="embedded: behind store.url; lakebase: [databricks.lakebase]. By itself, store.kind."
+        ),
+    ] = None,
+) -> None:
+    """Bring the schema to this version, as the owner. Runs only what has not run yet, and needs no superuser."""
     settings = load_settings(ctx)
+    if target is not None:
+        store = settings.store.model_copy(update={"kind": _KIND[target]})
+        settings = settings.model_copy(update={"store": store})
 
     async def work() -> tuple[tuple[str, ...], SchemaStatus]:
         async with opened(settings, None) as database:
@@ -170,6 +193,11 @@ def login(
     The password is made here, shown this once and stored nowhere. Run after `db migrate`, as the owner.
     """
     settings = load_settings(ctx)
+    if on_lakebase(settings, None):
+        raise FixConfiguration(
+            "on Lakebase a login is an identity of the workspace: `ignition-bridge db grants` prints what gives it its "
+            "role (a native role with a password is made by the project's owner, and named there like any other)"
+        )
     password = secrets.token_urlsafe(24)
 
     async def work() -> None:
@@ -188,6 +216,27 @@ def login(
         owner._replace(netloc=f"{quote(name, safe='')}:{quote(password)}@{place}").geturl() + "\n"
     )
     err().print(f"{name} acts as bridge_{party.value}; this URL is shown once and holds its password")
+
+
+@db.command()
+def grants(
+    ctx: typer.Context,
+    owner: Annotated[str, typer.Option(help="Who migrates and owns the tables.")],
+    agent: Annotated[str, typer.Option(help="Whom the bridge logs in as.")],
+    operator: Annotated[str, typer.Option(help="Whom Ignition, or people who decide, log in as.")],
+    reader: Annotated[str, typer.Option(help="Whom dashboards log in as; empty: nobody.")] = "",
+) -> None:
+    """Print the SQL with which a Lakebase administrator gives these logins their roles; connects to nothing.
+
+    A login is a person's name in the workspace, a service principal's application id, or a native PostgreSQL role.
+    """
+    settings = load_settings(ctx)
+    if operator in (owner, agent):
+        raise FixConfiguration(
+            f"--operator: {operator} would propose and approve alike; decisions want a login of their own"
+        )
+    names = {"owner": owner, "agent": agent, "operator": operator, "reader": reader}
+    sys.stdout.write(grants_script(names, schema=schema_of(settings) or DEFAULT_SCHEMA))
 
 
 @db.command("verify-audit")

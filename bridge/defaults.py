@@ -29,6 +29,7 @@ RULES: tuple[RuleSettings, ...] = (
 # worse would be a remedy that no operator understands.
 REMEDIES: tuple[RemedySettings, ...] = (
     RemedySettings(
+        name="reduce_throughput_10",
         issue="high_temperature",
         severity=Severity.MEDIUM,
         action="Reduce throughput by 10 %",
@@ -36,6 +37,7 @@ REMEDIES: tuple[RemedySettings, ...] = (
         writes=(ChangeSettings(setpoint="throughput", change_percent=-10),),
     ),
     RemedySettings(
+        name="reduce_throughput_25_and_cool",
         issue="high_temperature",
         severity=Severity.HIGH,
         action="Reduce throughput by 25 % and switch cooling on",
@@ -46,6 +48,7 @@ REMEDIES: tuple[RemedySettings, ...] = (
         ),
     ),
     RemedySettings(
+        name="reduce_throughput_50_and_cool",
         issue="high_temperature",
         severity=Severity.CRITICAL,
         action="Reduce throughput by 50 % and switch cooling on",

@@ -6,10 +6,18 @@ BridgeError
 │   ├── StoreDown           the database does not answer
 │   ├── BufferDown          the disk buffer takes no readings now: full, not writable, in use, or not ours
 │   ├── GatewayDown         the Ignition gateway does not answer, or is still starting
+│   ├── WorkspaceDown       the Databricks workspace does not answer, or answers with a passing failure
+│   │   └── RateLimited     the workspace wants us to wait; says how long
+│   ├── AnswerLost          a request that changes something may have happened: look before doing it again
+│   ├── AnswerCut           a streamed answer ended before its end; carries what had come
+│   ├── ModelFailed         Genie or a model failed in a way that may pass: busy, timed out, erred
+│   ├── AnswerUnusable      a model's answer is not of the form that was asked for; nothing of it is used
 │   ├── LostRace            somebody else did the same thing a moment earlier
 │   └── DeadlineExceeded    an answer did not come in our own time limit (for reads; a write becomes `unknown`)
 ├── AskAPerson              a rule said no; a person decides what happens next
-│   └── RefusedByRule       a limit, a missing approval, a lost race: carries the named refusal
+│   ├── RefusedByRule       a limit, a missing approval, a lost race: carries the named refusal
+│   ├── QuestionRefused     the question itself is at fault: filtered, too long, or no query can answer it
+│   └── QuestionCancelled   somebody cancelled or deleted the question in the workspace
 ├── FixConfiguration        nothing changes until somebody edits a file or a grant
 │   ├── ConfigError         bridge.toml or the environment: carries every problem found
 │   ├── QueryError          a file in named_queries/ does not keep its own header; names file and line
@@ -20,6 +28,11 @@ BridgeError
 │   ├── TagFileBroken       a tag export that cannot be read at all
 │   ├── NotAGateway         something answers, and not the REST API of an Ignition 8.3 gateway
 │   ├── GatewayRefused      the gateway understood, and said no; its own words are in the message
+│   ├── NotAWorkspace       something answers, and not the REST API of a Databricks workspace
+│   ├── WorkspaceRefused    the workspace understood, and said no; carries its status and error code
+│   ├── AnswerTooLarge      an answer longer than we ever read
+│   ├── AnswerMalformed     an answer of a Databricks service without what it promises; names the field
+│   ├── ServiceMisconfigured  a Genie space or serving endpoint that cannot work as it is set up there
 │   ├── PortTaken           another program listens where we are to listen
 │   ├── NotOnServer         a tag's node does not exist, or its type is not what was configured
 │   └── PayloadError        a message that is not what its topic promises: garbage, cut short, too large
@@ -58,6 +71,38 @@ class GatewayDown(TryAgain):
     """The gateway does not answer; a push that was already under way may have arrived or not."""
 
 
+class WorkspaceDown(TryAgain):
+    """The workspace does not answer, or not now; `retry_after_s` is what it asked us to wait (None: it did not say)."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(WorkspaceDown):
+    """The workspace has had enough of us for a moment; nothing was done."""
+
+
+class AnswerLost(TryAgain):
+    """A request that changes something left, and no answer came: it may have happened. Look before repeating it."""
+
+
+class AnswerCut(TryAgain):
+    """A streamed answer ended before its end; `so_far` is the text that had come, for showing only."""
+
+    def __init__(self, message: str, *, so_far: str = "") -> None:
+        super().__init__(message)
+        self.so_far = so_far
+
+
+class ModelFailed(TryAgain):
+    """Genie or a model failed in a way that may pass; asking again is another question."""
+
+
+class AnswerUnusable(TryAgain):
+    """A model answered something else than the form it was asked for; nothing of it is used."""
+
+
 class LostRace(TryAgain):
     """Somebody else did the same thing a moment earlier; look again before doing more."""
 
@@ -76,6 +121,14 @@ class RefusedByRule(AskAPerson):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(str(refusal))
         self.refusal = refusal
+
+
+class QuestionRefused(AskAPerson):
+    """The question itself is at fault, so that asking it again does not help; another one may."""
+
+
+class QuestionCancelled(AskAPerson):
+    """Somebody cancelled, changed or deleted the question in the workspace while it was worked on."""
 
 
 class FixConfiguration(BridgeError):
@@ -136,6 +189,35 @@ class NotAGateway(FixConfiguration):
 
 class GatewayRefused(FixConfiguration):
     """The gateway understood the request and refused it."""
+
+
+class NotAWorkspace(FixConfiguration):
+    """What answers at this address is not the REST API of a Databricks workspace."""
+
+
+class WorkspaceRefused(FixConfiguration):
+    """The workspace understood the request and refused it.
+
+    `status` is the HTTP status, `error_code` its own name for the reason (empty: it gave none), `words` its text.
+    """
+
+    def __init__(self, message: str, *, status: int, error_code: str = "", words: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.error_code = error_code
+        self.words = words
+
+
+class AnswerTooLarge(FixConfiguration):
+    """An answer longer than we ever read; ask for less."""
+
+
+class AnswerMalformed(FixConfiguration):
+    """An answer of a Databricks service that lacks what it promises; the message names the field."""
+
+
+class ServiceMisconfigured(FixConfiguration):
+    """A Genie space or a serving endpoint cannot work as it is set up in the workspace: warehouse, tables, model."""
 
 
 class FixCode(BridgeError):

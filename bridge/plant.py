@@ -171,11 +171,16 @@ def _remedy(entry: RemedySettings) -> Remedy:
         severity=entry.severity,
         action=entry.action,
         expected_outcome=entry.expected_outcome,
+        name=_name_of(entry),
         changes=tuple(
             SetpointChange(setpoint=line.setpoint, change_percent=line.change_percent, value=line.value)
             for line in entry.writes
         ),
     )
+
+
+def _name_of(entry: RemedySettings) -> str:
+    return entry.name or f"{entry.issue}_{entry.severity}"
 
 
 def _by_path(equipment: object, problems: list[str]) -> dict[str, Tag]:
@@ -197,6 +202,9 @@ def _by_path(equipment: object, problems: list[str]) -> dict[str, Tag]:
 def _check_type(name: str, kind: EquipmentType) -> Iterator[str]:
     yield from _check_rules(f"types.{name}.rules", _rules(kind), kind)
     issues = {rule.issue for rule in _rules(kind)}
+    names = [_name_of(remedy) for remedy in kind.remedies or ()]
+    for taken in sorted({remedy for remedy in names if names.count(remedy) > 1}):
+        yield f"types.{name}.remedies: two remedies are called {taken!r}; give each a `name` of its own"
     for remedy in kind.remedies or ():
         if remedy.issue not in issues:
             yield f"types.{name}.remedies: no rule finds {remedy.issue!r}"

@@ -15,7 +15,7 @@ from bridge.check import Level, Report
 from bridge.domain.tag import DataType, Tag
 from bridge.store.connection import Row
 from bridge.store.desk import Control
-from bridge.story import NotKnown, Step, duration, exact, write_line, writes_of
+from bridge.story import NotKnown, Step, advice_lines, duration, exact, told_by, write_line, writes_of
 
 BOX = box.SIMPLE_HEAD
 
@@ -126,10 +126,11 @@ def _facts(row: Row) -> list[tuple[str, str]]:
     confidence = row["confidence_score"]
     expires_s = float(row["expires_in_s"])
     facts: list[tuple[str, str | None]] = [
-        ("why", row["root_cause_analysis"]),
+        ("why", told_by(row["source"], row["root_cause_analysis"])),
         ("readings", ", ".join(readings)),
         ("proposed action", row["recommended_action"]),
         ("expected", row["expected_outcome"]),
+        ("advice", "\n".join(advice_lines(json.loads(row["evidence"])))),
         ("confidence", f"{confidence:.0%}" if confidence is not None else None),
         (
             "proposed by",

@@ -210,6 +210,8 @@ def _of_recommendation(row: Row, verb: str, detail: Mapping[str, Any]) -> tuple[
                     f"digest {detail['write_digest'][:12]}",
                 ),
             )
+        case "advised" | "not_advised":
+            return _advice(verb, detail)
         case "revised":
             changed = detail["write_digest"] != detail["was_write_digest"]
             return (
@@ -231,6 +233,54 @@ def _of_recommendation(row: Row, verb: str, detail: Mapping[str, Any]) -> tuple[
             return "commands were made of the approved writes", ()
         case _:
             return verb, tuple(_texts(detail, "execution_result"))
+
+
+def _advice(verb: str, detail: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """What an advisor said, with its origin: words of a model, told as such."""
+    who = _part(detail, "advisor").get("by", "the advisor")
+    if verb == "not_advised":
+        return f"{who} gave no advice; what the rules propose stays", tuple(advice_lines(detail)[1:])
+    return f"{who} advised, as source {detail.get('source')}", (
+        *(f"cause: {text}" for text in _texts(detail, "root_cause_analysis")),
+        *advice_lines(detail)[1:],
+    )
+
+
+def told_by(source: object, root_cause: str | None) -> str | None:
+    """The cause, led by who says so where it is not the rules."""
+    who = {"genie": "Genie", "llm": "A model"}.get(str(source))
+    return f"{who}: {root_cause}" if who and root_cause else root_cause
+
+
+def advice_lines(evidence: Mapping[str, Any]) -> list[str]:
+    """Who advised, what of it was taken and what was not, and where it can be looked up; empty: nobody was asked."""
+    advisor = _part(evidence, "advisor")
+    if not advisor:
+        return []
+    at = f"{str(advisor.get('at_utc', ''))[:19].replace('T', ' ')} UTC"
+    if advisor.get("state") != "given":
+        return [f"{advisor.get('by')} gave none, {at}", *_texts(advisor, "reason", "again")]
+    chosen = advisor.get("remedy")
+    return [
+        f"{advisor.get('by')}, {at}",
+        *_texts(advisor, "explanation"),
+        f"its choice: {chosen}, a configured remedy" if chosen else "its choice: no configured remedy",
+        *(str(item) for item in _items(advisor, "notes")),
+        *(f"not taken over: {item}" for item in _items(advisor, "refused")),
+        *(f"rules say: {text}" for text in _texts(_part(advisor, "rules"), "root_cause")),
+        *(f"rules proposed: {text}" for text in _texts(_part(advisor, "rules"), "action")),
+        *(f"{name.replace('_', ' ')}: {value}" for name, value in _part(advisor, "provenance").items()),
+    ]
+
+
+def _part(found: object, key: str) -> Mapping[str, Any]:
+    part = found.get(key) if isinstance(found, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
+
+
+def _items(detail: Mapping[str, Any], key: str) -> Sequence[object]:
+    found = detail.get(key)
+    return found if isinstance(found, list) else ()
 
 
 def _of_command(

@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from bridge.agent.advise import Advising
 from bridge.agent.loop import Agent, Publish
 from bridge.clock import SystemClock
 from bridge.domain.lifecycle import Role
@@ -20,7 +21,7 @@ from bridge.links.mqtt_session import client_id
 from bridge.links.opcua import OpcUaLink
 from bridge.links.sparkplug_link import SparkplugLink
 from bridge.plant import Plant
-from bridge.ports import Clock, TagLink
+from bridge.ports import Advisor, Clock, TagLink
 from bridge.publish.edge import EdgePublisher, Heard, OpenWire
 from bridge.publish.edge_check import check_edge
 from bridge.publish.opcua import PublishedServer
@@ -33,10 +34,12 @@ from bridge.settings import (
     Settings,
     SparkplugLinkSettings,
 )
+from bridge.storage import database
 from bridge.store import queries
+from bridge.store.advice import AdviceBook
 from bridge.store.connection import Database
 from bridge.store.desk import Desk, unpublished
-from bridge.store.postgres import PostgresStore, database
+from bridge.store.postgres import PostgresStore
 
 
 def links_of(settings: Settings, plant: Plant, clock: Clock) -> dict[str, TagLink]:
@@ -61,7 +64,7 @@ def links_of(settings: Settings, plant: Plant, clock: Clock) -> dict[str, TagLin
 
 def open_desk(settings: Settings, role: Role | None = Role.OPERATOR) -> tuple[Database, Desk]:
     """A desk for decisions and questions; the database has to be opened and closed by the caller."""
-    db = database(settings.store, role)
+    db = database(settings, role)
     return db, Desk(db, queries.load())
 
 
@@ -127,10 +130,47 @@ async def edge_problems(settings: PublishSparkplugSettings, clock: Clock) -> lis
 
 
 async def _opened(stack: AsyncExitStack, settings: Settings, role: Role) -> Database:
-    db = database(settings.store.model_copy(update={"pool_size": _PUBLISHERS_CONNECTIONS}), role)
+    db = database(settings, role, pool_size=_PUBLISHERS_CONNECTIONS)
     await db.open()
     stack.push_async_callback(db.close)
     return db
+
+
+def advisor_of(settings: Settings, clock: Clock) -> tuple[Advisor, Callable[[], None]] | None:
+    """Who is asked for advice, and how to take leave of it; None when the rules are on their own.
+
+    FixConfiguration when the workspace or its login is not configured; nothing is sent yet.
+    """
+    chosen = settings.advisor
+    if chosen.kind == "rules":
+        return None
+    # requests takes its time to import, and only this needs it
+    from bridge.databricks.advisor_genie import GenieAdvisor
+    from bridge.databricks.advisor_serving import ModelAdvisor
+    from bridge.databricks.auth import workspace
+    from bridge.databricks.azure import AzureChat, AzureKey
+    from bridge.databricks.genie import Genie
+    from bridge.databricks.genie_limits import Turns
+    from bridge.databricks.http import Workspace
+    from bridge.databricks.serving import ServingChat
+
+    if chosen.kind == "azure":
+        server = Workspace(chosen.azure_host, AzureKey(chosen.azure_key.get_secret_value()), clock)
+        deployment = AzureChat(
+            chosen.endpoint, api_version=chosen.azure_api_version, token_limit=chosen.token_limit
+        )
+        return ModelAdvisor(
+            deployment, server, clock, what="Azure OpenAI", max_tokens=chosen.max_tokens
+        ), server.close
+    server = workspace(settings.databricks, clock)
+    if chosen.kind == "serving":
+        endpoint = ServingChat(chosen.endpoint, token_limit=chosen.token_limit)
+        return ModelAdvisor(
+            endpoint, server, clock, what="serving endpoint", max_tokens=chosen.max_tokens
+        ), server.close
+    genie = Genie(Turns(clock, per_minute=settings.genie.questions_per_minute))
+    space_id = settings.genie.space_id(chosen.space)
+    return GenieAdvisor(genie, server, clock, space_id=space_id, space_name=chosen.space), server.close
 
 
 async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = None) -> None:
@@ -143,11 +183,18 @@ async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = N
     clock = SystemClock()
     plant = Plant.of(settings)
     named = queries.load()
-    store = PostgresStore(database(settings.store, Role.AGENT), named, settings.agent, settings.store)
+    db = database(settings, Role.AGENT)
+    store = PostgresStore(db, named, settings.agent, settings.store)
     may_wait = has_run_before(settings)
     buffer = DiskBuffer(settings.buffer, plant.tags, clock)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
+        advising = None
+        if (found := advisor_of(settings, clock)) is not None:
+            advisor, leave = found
+            stack.callback(leave)
+            book = AdviceBook(db, named, agent_id=settings.agent.id)
+            advising = Advising(advisor=advisor, book=book, settings=settings.advisor)
 
         async def begin() -> Mapping[str, Publish]:
             await store.open()
@@ -165,6 +212,7 @@ async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = N
             links=links_of(settings, plant, clock),
             clock=clock,
             publishers=publishers,
+            advising=advising,
             begin=begin if may_wait else None,
         )
         loop = asyncio.get_running_loop()

@@ -27,6 +27,7 @@ from simulator.playback import Playback
 from simulator.replay import AUTO, Recording, ReplayError, parse_mapping, read_recording
 from simulator.sparkplug.edge import EdgeNode
 from simulator.wire import Wire
+from simulator.workspace.command import workspace, workspace_fault
 
 DEFAULT_ENDPOINT = "opc.tcp://127.0.0.1:4840/plant"
 
@@ -356,6 +357,8 @@ def screens(
 
 
 app.command()(gateway)
+app.command()(workspace)
+app.command()(workspace_fault)
 
 
 if __name__ == "__main__":

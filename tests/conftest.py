@@ -30,7 +30,7 @@ _number = count(1)
 
 
 def _wipe_environment() -> None:
-    for name in [name for name in os.environ if name.startswith("BRIDGE_")]:
+    for name in [name for name in os.environ if name.startswith(("BRIDGE_", "DATABRICKS_"))]:
         del os.environ[name]
 
 
@@ -39,7 +39,7 @@ _wipe_environment()  # at import already: some modules are read before any fixtu
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment() -> None:
-    """No BRIDGE_ variable of whoever runs the tests reaches them."""
+    """No BRIDGE_ or DATABRICKS_ variable of whoever runs the tests reaches them."""
     _wipe_environment()
 
 

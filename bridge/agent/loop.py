@@ -16,6 +16,7 @@ from functools import partial
 
 import structlog
 
+from bridge.agent.advise import Adviser, Advising
 from bridge.agent.detect import Detector
 from bridge.agent.execute import Executor
 from bridge.agent.intake import Finding, Intake
@@ -56,11 +57,13 @@ class Agent:
         links: dict[str, TagLink],
         clock: Clock,
         publishers: Mapping[str, Publish] | None = None,
+        advising: Advising | None = None,
         begin: Callable[[], Awaitable[Mapping[str, Publish]]] | None = None,
     ) -> None:
         """`begin` is done before anything that wants the database, and gives further publishers.
 
         Where it raises TryAgain, what links deliver goes to disk, and it is tried again until it has worked once.
+        `advising` is who enriches what the rules propose; None: nobody is asked.
         """
         self._settings = settings
         self._plant = plant
@@ -97,6 +100,15 @@ class Agent:
             clock=clock,
             settings=settings.agent,
         )
+        self._adviser = None
+        if advising is not None:
+            self._adviser = Adviser(
+                plant=plant,
+                detector=self._detector,
+                recommender=self._recommender,
+                advising=advising,
+                clock=clock,
+            )
         self._executor = Executor(
             store=store, links=links, tags=plant.tags, clock=clock, settings=settings.agent
         )
@@ -149,6 +161,7 @@ class Agent:
                 "tend": self._keep_tending,
                 "heartbeat": partial(self._every, agent.heartbeat_s, self._beat),
                 "partitions": partial(self._every, _DAY_S / 4, self._store.prepare_days),
+                **({} if self._adviser is None else {"advise": partial(self._advise, self._adviser)}),
                 **{
                     f"publish {name}": partial(work, self._works_again)
                     for name, work in self._publishers.items()
@@ -218,8 +231,8 @@ class Agent:
                     wait_s = _FIRST_WAIT_S
                 if isinstance(problem, FixConfiguration):
                     # A link that is refused leaves the others working and is shown as down, and so does what
-                    # only shows; without its database the agent is nothing, and says so by ending.
-                    if not name.startswith(("link ", "publish ")):
+                    # only shows or advises; without its database the agent is nothing, and says so by ending.
+                    if not name.startswith(("link ", "publish ", "advise")):
                         raise
                     wait_s = _REFUSED_WAIT_S
                 self._failed(name, problem)
@@ -333,6 +346,8 @@ class Agent:
                 self._to_tend.set()  # the gateway has finished a command; its recommendation waits for us
             if hint is None or word.startswith(("reading external", "recommendation pending")):
                 self._others.set()
+                if self._adviser is not None:
+                    self._adviser.wake()
 
     async def _watch_others(self) -> None:
         poll_s = self._settings.agent.poll_s
@@ -341,6 +356,9 @@ class Agent:
             await self._intake.take_others()
             self._works_again()
             await _within(poll_s, self._others)
+
+    async def _advise(self, adviser: Adviser) -> None:
+        await adviser.run(self._works_again, look_s=self._settings.agent.tend_s)
 
     async def _check_freshness(self) -> None:
         for finding in self._detector.tick(self._clock.now_utc()):
@@ -391,6 +409,7 @@ class Agent:
             "verdicts": self._executor.verdicts,
             "failing": sorted(self._failing),
             "unknown_equipment": sorted(self._detector.unknown_equipment)[:20],
+            **({} if self._adviser is None else {"advisor": self._adviser.detail()}),
         }
 
 

@@ -152,7 +152,7 @@ class Recommender:
             why = "no remedy with writes is configured for this issue"
             await self._store.complete(row.recommendation_id, (), {"by": self._settings.id, "result": why})
             return
-        writes, refusals, unread = await self._writes(equipment, remedy)
+        writes, refusals, unread = await self.writes_of(equipment, remedy)
         if unread:
             return  # tried again at the next look; a link that is down is no answer
         note = {
@@ -195,9 +195,10 @@ class Recommender:
 
     async def _keep(self, anomaly: Anomaly, episode: _Episode, standing: Standing) -> None:
         """An open recommendation is there: rewrite it while nobody has decided, if it is ours and out of date."""
+        # Also for one that is known: an advisor's choice may have brought other writes.
+        episode.writes = writes_from_json(standing.writes_text)
         if episode.recommendation_id != standing.recommendation_id:
             episode.recommendation_id = standing.recommendation_id
-            episode.writes = writes_from_json(standing.writes_text)
             await self._store.link_condition(
                 anomaly.equipment_id, anomaly.issue_type, standing.recommendation_id
             )
@@ -290,7 +291,7 @@ class Recommender:
         refusals: tuple[Refusal, ...] = ()
         unread = False
         if remedy is not None and remedy.changes:
-            writes, refusals, unread = await self._writes(equipment, remedy)
+            writes, refusals, unread = await self.writes_of(equipment, remedy)
         passing = unread or any(refusal.code in _PASSING for refusal in refusals)
         return self._composed(anomaly, severity, remedy, writes, refusals, unfinished=passing)
 
@@ -334,7 +335,7 @@ class Recommender:
             ),
         )
 
-    async def _writes(
+    async def writes_of(
         self, equipment: Equipment, remedy: Remedy
     ) -> tuple[tuple[ProposedWrite, ...], tuple[Refusal, ...], bool]:
         """Exact writes from values read now, why not, and whether a link kept us from reading."""

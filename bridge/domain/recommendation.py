@@ -61,7 +61,8 @@ class SetpointChange:
 class Remedy:
     """What to do about one issue at one severity: words for people, changes for the plant.
 
-    No changes means that a person has to act; approving such a recommendation opens a work order.
+    No changes means that a person has to act; approving such a recommendation opens a work order. `name` is how
+    an advisor may choose it, unique on its equipment; empty: it cannot be chosen by name.
     """
 
     issue_type: str
@@ -69,6 +70,7 @@ class Remedy:
     action: str
     expected_outcome: str = ""
     changes: tuple[SetpointChange, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,12 +130,20 @@ def exact_writes(
 
 def remedy_for(remedies: Sequence[Remedy], issue_type: str, severity: Severity) -> Remedy | None:
     """The remedy configured for the issue at this severity, or at the nearest one below it."""
+    return next(iter(remedies_for(remedies, issue_type, severity)), None)
+
+
+def remedies_for(remedies: Sequence[Remedy], issue_type: str, severity: Severity) -> tuple[Remedy, ...]:
+    """All remedies that the configuration allows at this severity, the one that rules propose first.
+
+    One that is configured for a higher severity only is not among them: nobody allowed it yet.
+    """
     fitting = [
         remedy
         for remedy in remedies
         if remedy.issue_type == issue_type and remedy.severity.rank <= severity.rank
     ]
-    return max(fitting, key=lambda remedy: remedy.severity.rank, default=None)
+    return tuple(sorted(fitting, key=lambda remedy: -remedy.severity.rank))
 
 
 def _exact_write(

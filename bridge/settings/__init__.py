@@ -15,7 +15,10 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.errors import ConfigError
+from bridge.settings.advisor import AdvisorSettings
 from bridge.settings.base import Positive, Section
+from bridge.settings.databricks import DatabricksSettings, LakebaseSettings
+from bridge.settings.genie import GenieSettings
 from bridge.settings.links import (
     BrokerSettings,
     GatewayLinkSettings,
@@ -43,16 +46,21 @@ from bridge.settings.plant import (
     SetpointSettings,
     TagSettings,
 )
+from bridge.settings.warehouse import WarehouseSettings
 
 __all__ = [
     "DEFAULT_FILE",
+    "AdvisorSettings",
     "AgentSettings",
     "BrokerSettings",
     "BufferSettings",
     "ChangeSettings",
+    "DatabricksSettings",
     "EquipmentSettings",
     "EquipmentType",
     "GatewayLinkSettings",
+    "GenieSettings",
+    "LakebaseSettings",
     "LevelSettings",
     "LimitSettings",
     "LinkSettings",
@@ -72,6 +80,7 @@ __all__ = [
     "SparkplugLinkSettings",
     "StoreSettings",
     "TagSettings",
+    "WarehouseSettings",
     "load",
 ]
 
@@ -117,11 +126,14 @@ class AgentSettings(Section):
 class StoreSettings(Section):
     """Where the agent's tables are.
 
-    url: the bridge's own login, a member of bridge_agent. operator_url: the login that decisions from the
-    command line use, a member of bridge_operator; empty means `url`. owner_url: the login that migrates
-    and publishes limits; empty means `url`. Each session takes on its role with SET ROLE.
+    kind: postgres is the database behind `url`; lakebase the one of [databricks.lakebase], whose login takes the
+    place of `url`; warehouse the Delta tables behind the SQL warehouse of [store.warehouse]. url: the bridge's own
+    login, a member of bridge_agent. operator_url: the login that decisions from the command line use, a member of
+    bridge_operator; empty means `url`. owner_url: the login that migrates and publishes limits; empty means `url`.
+    Each session takes on its role with SET ROLE.
     """
 
+    kind: Literal["postgres", "lakebase", "warehouse"] = "postgres"
     url: SecretStr = SecretStr("")
     operator_url: SecretStr = SecretStr("")
     owner_url: SecretStr = SecretStr("")
@@ -129,6 +141,15 @@ class StoreSettings(Section):
     connect_timeout_s: Positive = 5.0
     statement_timeout_s: Positive = 5.0
     retention_days: Annotated[int, Field(ge=1)] = 30
+    warehouse: WarehouseSettings | None = None
+
+    @model_validator(mode="after")
+    def _warehouse_is_said(self) -> Self:
+        if self.kind == "warehouse" and self.warehouse is None:
+            raise ValueError(
+                'kind = "warehouse" wants a section [store.warehouse] with http_path, catalog and schema'
+            )
+        return self
 
 
 class LogSettings(Section):
@@ -148,8 +169,11 @@ class Settings(BaseSettings):
     agent: AgentSettings = AgentSettings()
     store: StoreSettings = StoreSettings()
     log: LogSettings = LogSettings()
+    databricks: DatabricksSettings = DatabricksSettings()
     buffer: BufferSettings = BufferSettings()
     publish: PublishSettings = PublishSettings()
+    genie: GenieSettings = GenieSettings()
+    advisor: AdvisorSettings = AdvisorSettings()
     links: dict[str, LinkSettings] = {}
     types: dict[str, EquipmentType] = {}
     equipment: tuple[EquipmentSettings, ...] = ()
@@ -216,8 +240,10 @@ def _problem(file: str, error: Any) -> str:
         return f"{file}: {where}: missing{hint}"
     text = error["msg"].removeprefix("Value error, ")
     found = error.get("input")
-    secret = any(word in where for word in ("password", "url", "token", "secret", "users"))
+    secret = any(word in where for word in ("password", "url", "token", "secret", "users", "azure_key"))
     if "broker" in where and isinstance(found, str) and "@" in found:
         text, secret = "an address has no name and no password in it; use username and password", True
+    if where.endswith("host") and isinstance(found, str) and "@" in found:
+        secret = True
     shown = "" if secret or isinstance(found, dict | list | Section) else f" (found {found!r})"
     return f"{file}: {where}: {text}{shown}"

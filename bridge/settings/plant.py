@@ -125,8 +125,13 @@ class ChangeSettings(Section):
 
 
 class RemedySettings(Section):
-    """What to do about one issue from one severity on (until a higher severity has its own remedy)."""
+    """What to do about one issue from one severity on (until a higher severity has its own remedy).
 
+    name: how an advisor may choose it; empty means issue and severity, as in high_temperature_medium. Several
+    remedies of one issue and severity need names; rules propose the first of them.
+    """
+
+    name: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$", max_length=100)] = ""
     issue: str
     severity: Severity
     action: Annotated[str, Field(min_length=1)]

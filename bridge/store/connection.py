@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import psycopg
 from psycopg import errors as pg
@@ -28,7 +29,10 @@ from bridge.errors import (
     RefusedByRule,
     SchemaError,
     StoreDown,
+    TryAgain,
 )
+from bridge.store.address import Where, parameters
+from bridge.store.connect_words import may_have_expired, operational
 from bridge.store.queries import Query
 
 Row = dict[str, Any]
@@ -87,43 +91,63 @@ def translate(error: psycopg.Error, what: str) -> BridgeError:
             "(characters such as @ : / in a password as %40 %3A %2F)"
         )
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        lowered = message.lower()
-        # libpq gives no SQLSTATE for what goes wrong before the session stands.
-        if (
-            "password authentication failed" in lowered
-            or "no pg_hba.conf entry" in lowered
-            or "no password supplied" in lowered
-            or ("fatal: " in lowered and lowered.endswith("does not exist"))
-        ):
-            return AccessDenied(f"{what}: the database refuses this login: {message}")
-        return StoreDown(f"{what}: {message}")
+        return operational(what, state, message)
     return FixCode(f"{what}: {message} (SQLSTATE {state or 'none'})")
 
 
 async def connect(
-    url: str, *, role: Role | None, statement_timeout_s: float, connect_timeout_s: float, purpose: str
+    where: Where,
+    *,
+    role: Role | None,
+    statement_timeout_s: float,
+    connect_timeout_s: float,
+    purpose: str,
+    schema: str = "",
 ) -> Connection:
     """Open one connection in autocommit, acting as `role` (None: as the login itself)."""
     try:
-        connection = await psycopg.AsyncConnection.connect(
-            url,
+        connection = await _dial(
+            where,
+            psycopg.AsyncConnection[Row].connect,
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=max(1, round(connect_timeout_s)),
             application_name=f"ignition-bridge {purpose}",
-            **cast(Mapping[str, Any], _KEEPALIVE),
+            **_KEEPALIVE,
         )
     except psycopg.Error as error:
         raise translate(error, "connect") from error
     try:
-        await _prepare(connection, role, statement_timeout_s)
+        await _prepare(connection, role, statement_timeout_s, schema)
     except psycopg.Error as error:
         await connection.close()
         raise translate(error, "connect") from error
     return connection
 
 
-async def _prepare(connection: Connection, role: Role | None, statement_timeout_s: float) -> None:
+_Open = Callable[..., Awaitable[Connection]]
+
+
+async def _dial(where: Where, open_one: _Open, **options: object) -> Connection:
+    """One physical connection. A password that served before and is refused now is asked for anew, once."""
+    if isinstance(where, str):
+        return await open_one(where, **options)
+    try:
+        access = await where.access()
+        try:
+            return await open_one(**parameters(access), **options)
+        except psycopg.OperationalError as error:
+            if not (access.reused and may_have_expired(translate(error, "connect"))):
+                raise
+        fresh = await where.access(refused=access)
+    except TryAgain as problem:
+        raise StoreDown(f"connect: {problem}") from problem
+    return await open_one(**parameters(fresh), **options)
+
+
+async def _prepare(
+    connection: Connection, role: Role | None, statement_timeout_s: float, schema: str
+) -> None:
     # Our statements are few, short and known: prepared at first use and planned once. Planning anew each
     # time costs more than running them.
     connection.prepare_threshold = 0
@@ -132,6 +156,8 @@ async def _prepare(connection: Connection, role: Role | None, statement_timeout_
         " set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false)",
         (f"{statement_timeout_s * 1000:.0f}",),
     )
+    if schema:
+        await connection.execute("select set_config('search_path', quote_ident(%s), false)", (schema,))
     if role is not None:
         await connection.execute("select set_config('role', %s, false)", (role.value,))
 
@@ -144,23 +170,32 @@ class Database:
     """
 
     def __init__(
-        self, url: str, *, role: Role | None, size: int, connect_timeout_s: float, statement_timeout_s: float
+        self,
+        where: Where,
+        *,
+        role: Role | None,
+        size: int,
+        connect_timeout_s: float,
+        statement_timeout_s: float,
+        schema: str = "",
     ) -> None:
-        self._url = url
+        """schema: where the tables are; empty means wherever this login's own search path leads."""
+        self.schema = schema
+        self._where = where
         self._role = role
         self._connect_timeout_s = connect_timeout_s
         self._statement_timeout_s = statement_timeout_s
         self._answer_s = statement_timeout_s + _GRACE_S
         self._size = size
+        self._trouble: BridgeError | None = None
         self._pool = self._new_pool()
 
     def _new_pool(self) -> AsyncConnectionPool[Connection]:
         async def configure(connection: Connection) -> None:
-            await _prepare(connection, self._role, self._statement_timeout_s)
+            await _prepare(connection, self._role, self._statement_timeout_s, self.schema)
 
         return AsyncConnectionPool(
-            self._url,
-            connection_class=psycopg.AsyncConnection[Row],
+            connection_class=self._connection_class(),
             kwargs={
                 "autocommit": True,
                 "row_factory": dict_row,
@@ -177,15 +212,41 @@ class Database:
             open=False,
         )
 
+    def _connection_class(self) -> type[Connection]:
+        """What the pool makes its connections with: it asks where and as whom at each of them."""
+        database = self
+
+        class Dialled(psycopg.AsyncConnection[Row]):
+            @classmethod
+            async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+                try:
+                    made = await _dial(database._where, super().connect, **options)
+                except (psycopg.Error, BridgeError) as error:
+                    trouble = translate(error, "connect") if isinstance(error, psycopg.Error) else error
+                    database._trouble = trouble
+                    raise
+                database._trouble = None
+                return cast(Self, made)
+
+        return Dialled
+
     async def open(self) -> None:
-        """Connect once so that a wrong URL or password is told at start, then fill the pool."""
-        probe = await connect(
-            self._url,
-            role=self._role,
-            statement_timeout_s=self._statement_timeout_s,
-            connect_timeout_s=self._connect_timeout_s,
-            purpose="start",
-        )
+        """Connect once so that a wrong URL or password is told at start, then fill the pool.
+
+        After an error nothing stays open.
+        """
+        try:
+            probe = await connect(
+                self._where,
+                role=self._role,
+                statement_timeout_s=self._statement_timeout_s,
+                connect_timeout_s=self._connect_timeout_s,
+                purpose="start",
+                schema=self.schema,
+            )
+        except BaseException:
+            self._let_go()
+            raise
         await probe.close()
         await self._pool.open()
 
@@ -193,19 +254,41 @@ class Database:
         """Give all connections back; `open` may be called again."""
         closing, self._pool = self._pool, self._new_pool()
         await closing.close(timeout=2.0)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if not isinstance(self._where, str):
+            self._where.close()
 
     @asynccontextmanager
     async def session(self, what: str) -> AsyncIterator[Connection]:
         """A connection of the pool, for several statements; driver errors come out as ours."""
         try:
-            async with self._pool.connection() as connection:
+            async with self._standing() as connection:
                 yield connection
+        except (PoolTimeout, PoolClosed) as error:  # psycopg counts them among its own errors
+            why = f": {self._trouble}" if self._trouble is not None else ""
+            raise StoreDown(
+                f"{what}: no connection to the database within {self._connect_timeout_s:g} s{why}"
+            ) from error
         except psycopg.Error as error:
             raise translate(error, what) from error
-        except (PoolTimeout, PoolClosed) as error:
-            raise StoreDown(
-                f"{what}: no connection to the database within {self._connect_timeout_s:g} s"
-            ) from error
+
+    @asynccontextmanager
+    async def _standing(self) -> AsyncIterator[Connection]:
+        """A connection that was not closed while it lay idle.
+
+        The pool's own `check` waits a second and more after each one that it finds closed; a database that was
+        suspended has closed them all.
+        """
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + self._connect_timeout_s
+        while True:
+            async with self._pool.connection(timeout=max(0.0, ends_s - loop.time())) as connection:
+                if await _stands(connection):
+                    yield connection
+                    return
+                await connection.close()  # the pool replaces what comes back closed
 
     @asynccontextmanager
     async def _asked(self, what: str) -> AsyncIterator[Connection]:
@@ -299,11 +382,12 @@ class Database:
         StoreDown when it is lost; the caller connects again and polls meanwhile.
         """
         connection = await connect(
-            self._url,
+            self._where,
             role=self._role,
             statement_timeout_s=self._statement_timeout_s,
             connect_timeout_s=self._connect_timeout_s,
             purpose="listener",
+            schema=self.schema,
         )
         try:
             await connection.execute(psycopg.sql.SQL("listen {}").format(psycopg.sql.Identifier(channel)))
@@ -322,6 +406,21 @@ class Database:
             raise translate(error, "listen") from error
         finally:
             await connection.close()
+
+
+async def _stands(connection: Connection) -> bool:
+    """Whether the server still holds its end of a connection that lay idle.
+
+    On a quiet wire that costs no round trip: nothing waits to be read, so nothing has happened. Otherwise it is asked.
+    """
+    try:
+        wire = select.poll()
+        wire.register(connection.fileno(), select.POLLIN)
+        if wire.poll(0):
+            await connection.execute("")
+    except psycopg.Error:
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -359,6 +458,11 @@ async def run(connection: Connection, query: Query, **values: object) -> list[Ro
     """Run one named query on a given connection."""
     cursor = await connection.execute(_statement(query), values)
     return await cursor.fetchall() if cursor.description else []
+
+
+async def create_schema(connection: Connection, name: str) -> None:
+    """Make a schema that belongs to this login."""
+    await connection.execute(psycopg.sql.SQL("create schema {}").format(psycopg.sql.Identifier(name)))
 
 
 def _statement(query: Query) -> str:

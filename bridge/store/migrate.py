@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.errors import SchemaError
-from bridge.store.connection import Database
+from bridge.errors import AccessDenied, SchemaError
+from bridge.store.connection import Connection, Database, create_schema
 
 FOLDER = Path(__file__).parent / "migrations"
 
@@ -61,7 +62,11 @@ async def schema_status(database: Database, folder: Path = FOLDER) -> SchemaStat
         if row is not None and row["there"]:
             cursor = await connection.execute("select name, digest from bridge_migrations order by number")
             ran = {entry["name"]: entry["digest"] for entry in await cursor.fetchall()}
-    files = migrations(folder)
+    return compared(migrations(folder), ran)
+
+
+def compared(files: Sequence[Migration], ran: Mapping[str, str]) -> SchemaStatus:
+    """What these files are to a database in which `ran`, digests by name, have run."""
     return SchemaStatus(
         applied=tuple(file.name for file in files if file.name in ran),
         waiting=tuple(file.name for file in files if file.name not in ran),
@@ -74,7 +79,8 @@ async def migrate(database: Database, folder: Path = FOLDER) -> tuple[str, ...]:
     """Run what waits, as the owner; returns the names that ran now (empty: nothing waited).
 
     Two migrations at once wait for each other. A migration that fails leaves no trace, and those before
-    it stay. SchemaError when a file was edited after it ran: write a new one instead.
+    it stay. Where the database names a schema of its own for the tables, that is made first. No superuser is needed:
+    AccessDenied says which right is missing. SchemaError when a file was edited after it ran: write a new one instead.
     """
     ran = []
     async with database.session("migrate") as connection:
@@ -85,6 +91,8 @@ async def migrate(database: Database, folder: Path = FOLDER) -> tuple[str, ...]:
         await connection.execute("select set_config('statement_timeout', '0', false)")
         await connection.execute("select pg_advisory_lock(%s)", (_LOCK,))
         try:
+            if database.schema:
+                await _own_schema(connection, database.schema)
             await connection.execute(
                 "create table if not exists bridge_migrations ("
                 " number integer primary key, name text not null unique, digest text not null,"
@@ -112,3 +120,28 @@ async def migrate(database: Database, folder: Path = FOLDER) -> tuple[str, ...]:
                 "select set_config('statement_timeout', %s, false)", (row["usual"] if row else "0",)
             )
     return tuple(ran)
+
+
+async def _own_schema(connection: Connection, schema: str) -> None:
+    """Make the schema where it is missing. Whoever makes it owns it, and needs nothing more of the database."""
+    cursor = await connection.execute(
+        "select to_regnamespace(quote_ident(%(schema)s)) is not null as there,"
+        " case when to_regnamespace(quote_ident(%(schema)s)) is null"
+        " then has_database_privilege(current_database(), 'create')"
+        " else has_schema_privilege(%(schema)s, 'create') end as allowed,"
+        " session_user::text as login, current_database()::text as database",
+        {"schema": schema},
+    )
+    row = await cursor.fetchone()
+    assert row is not None
+    if not row["allowed"]:
+        missing = (
+            f"schema {schema} belongs to somebody else, and {row['login']} may not create tables in it"
+            if row["there"]
+            else f"{row['login']} may not create schema {schema} in database {row['database']}"
+        )
+        raise AccessDenied(
+            f"migrate: {missing}; let an administrator run what `ignition-bridge db grants` prints"
+        )
+    if not row["there"]:
+        await create_schema(connection, schema)

@@ -16,6 +16,7 @@ from bridge.domain.tag import Route
 from bridge.errors import BridgeError, FixConfiguration, LostRace, SchemaError
 from bridge.ports import Incomplete, Mark, OthersRow, Place
 from bridge.settings import AgentSettings, StoreSettings
+from bridge.store.address import Where
 from bridge.store.connection import Database, Row, Step
 from bridge.store.migrate import schema_status
 from bridge.store.queries import Queries
@@ -25,8 +26,8 @@ CHANNEL = "bridge"
 _BATCH = 100  # recommendations handled in one statement
 
 
-def database(settings: StoreSettings, role: Role | None) -> Database:
-    """The database as one of the parties sees it; None means the owner. FixConfiguration without a URL."""
+def url_for(settings: StoreSettings, role: Role | None) -> str:
+    """The URL one of the parties uses (None: the owner). FixConfiguration without one."""
     own = {Role.OPERATOR: settings.operator_url, None: settings.owner_url}.get(role, settings.url)
     url = own.get_secret_value() or settings.url.get_secret_value()
     if not url:
@@ -34,12 +35,23 @@ def database(settings: StoreSettings, role: Role | None) -> Database:
             "store.url is not set: start a database with `ignition-bridge db serve` and put the URL it prints "
             "into BRIDGE_STORE__URL"
         )
+    return url
+
+
+def database(
+    settings: StoreSettings, role: Role | None, *, where: Where | None = None, schema: str = ""
+) -> Database:
+    """The database as one of the parties sees it, not connected yet; role None means the owner.
+
+    where: instead of the party's URL. FixConfiguration with neither.
+    """
     return Database(
-        url,
+        url_for(settings, role) if where is None else where,
         role=role,
         size=settings.pool_size,
         connect_timeout_s=settings.connect_timeout_s,
         statement_timeout_s=settings.statement_timeout_s,
+        schema=schema,
     )
 
 
@@ -240,7 +252,7 @@ class PostgresStore:
         rows = await self._db.fetch(
             self._q.recommendations.complete,
             recommendation_id=recommendation_id,
-            writes=_writes_json(writes),
+            writes=writes_json(writes),
             note=json.dumps({"completion": dict(note)}, ensure_ascii=False),
         )
         return bool(rows)
@@ -428,13 +440,14 @@ def _proposal_values(proposal: Proposal) -> dict[str, object]:
         "root_cause": proposal.root_cause,
         "action": proposal.action,
         "expected_outcome": proposal.expected_outcome,
-        "writes": _writes_json(proposal.writes),
+        "writes": writes_json(proposal.writes),
         "evidence": json.dumps(dict(proposal.evidence), ensure_ascii=False, default=str),
         "source": proposal.source,
     }
 
 
-def _writes_json(writes: Sequence[ProposedWrite]) -> str:
+def writes_json(writes: Sequence[ProposedWrite]) -> str:
+    """Exact writes as the column `proposed_writes` takes them."""
     return json.dumps([write.as_json() for write in writes], ensure_ascii=False, allow_nan=False)
 
 

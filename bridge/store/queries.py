@@ -9,17 +9,26 @@ One statement a file, `named_queries/<table>/<verb_phrase>.sql`, with a header:
 
 The same file is `queries.commands.claim_commands` here and, in camelCase, the Ignition named query. A
 header that does not fit its body is an error that names file and line, at start and not at three at night.
+
+Where Databricks SQL needs another form, `<verb_phrase>.databricks.sql` stands beside the file, written by hand:
+with the same name, roles and parameters, and perhaps more of them, because Delta makes no keys by itself. A
+parameter that has no meaning there is declared as `unused here: why`. A statement that only Delta needs has no
+file beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 
 from bridge.errors import QueryError
+
+DATABRICKS = ".databricks.sql"
+_UNUSED = "unused here"
 
 ROLES = frozenset({"bridge_agent", "bridge_operator", "bridge_reader", "owner"})
 TYPES = frozenset(
@@ -41,6 +50,13 @@ _PARAM = re.compile(r"^(?P<name>[a-z][a-z0-9_]*) (?P<type>[a-z ]+(?:\[\])?)(?:, 
 _TOKEN = re.compile(
     r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|::|:(?P<param>[a-z][a-z0-9_]*)|;|%", re.DOTALL
 )
+
+
+class Dialect(StrEnum):
+    """Which database a statement is written for."""
+
+    POSTGRESQL = "postgresql"  # embedded or Lakebase
+    DATABRICKS = "databricks"  # Delta behind a SQL warehouse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +131,28 @@ def queries_folder() -> Path:
     raise QueryError(f"named_queries/ is missing: looked beside and inside {package}; reinstall the package")
 
 
-def load(folder: Path | None = None) -> Queries:
-    """Read and check every file. QueryError lists every problem as `file:line: problem`."""
+def load(folder: Path | None = None, dialect: Dialect = Dialect.POSTGRESQL) -> Queries:
+    """Read and check every file. QueryError lists every problem as `file:line: problem`.
+
+    For Databricks SQL a statement without a form of its own there is taken as it is for PostgreSQL.
+    """
     root = folder or queries_folder()
     problems: list[str] = []
     folders: dict[str, dict[str, Query]] = {}
     for file in sorted(root.glob("*/*.sql")):
-        if file.name.endswith(".databricks.sql"):
+        if file.name.endswith(DATABRICKS):
             continue
         query = _read(file, problems)
         if query is not None:
             folders.setdefault(query.table, {})[query.name] = query
+    if dialect is Dialect.DATABRICKS:
+        for file in sorted(root.glob(f"*/*{DATABRICKS}")):
+            query = _read(file, problems)
+            if query is not None:
+                beside = folders.setdefault(query.table, {}).get(query.name)
+                if beside is not None:
+                    problems.extend(_differences(query, beside))
+                folders[query.table][query.name] = query
     if not folders and not problems:
         problems.append(f"{root}: no named query found")
     if problems:
@@ -133,8 +160,36 @@ def load(folder: Path | None = None) -> Queries:
     return Queries({name: Folder(name, queries) for name, queries in folders.items()})
 
 
+def _differences(query: Query, beside: Query) -> Iterator[str]:
+    """What a Databricks form says otherwise than the file beside it, `file:line: problem` each."""
+    lines = query.file.read_text(encoding="utf-8").splitlines()
+
+    def line_of(start: str) -> int:
+        return next((number for number, line in enumerate(lines, start=1) if line.startswith(start)), 1)
+
+    here = {parameter.name: parameter for parameter in query.parameters}
+    for wanted in beside.parameters:
+        found = here.get(wanted.name)
+        if found is None:
+            yield (
+                f"{query.file}:{line_of('-- role:')}: parameter {wanted.name} of {beside.file.name} is missing; "
+                f"where it has no meaning, declare it as '{_UNUSED}: why'"
+            )
+        elif found.type != wanted.type:
+            yield (
+                f"{query.file}:{line_of(f'-- param: {wanted.name} ')}: {wanted.name} is {wanted.type} in "
+                f"{beside.file.name}, found {found.type}"
+            )
+    if query.roles != beside.roles:
+        yield (
+            f"{query.file}:{line_of('-- role:')}: wanted the roles of {beside.file.name}, "
+            f"{', '.join(sorted(beside.roles))}; found {', '.join(sorted(query.roles))}"
+        )
+
+
 def _read(file: Path, problems: list[str]) -> Query | None:
     found = len(problems)
+    stem = file.name.removesuffix(DATABRICKS).removesuffix(".sql")
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -172,20 +227,25 @@ def _read(file: Path, problems: list[str]) -> Query | None:
     for key in ("name", "what", "role"):
         if key not in header:
             problems.append(f"{file}:1: the header has no '-- {key}: …'")
-    if header.get("name", file.stem) != file.stem:
-        problems.append(f"{file}:1: the header says {header['name']!r}, the file is called {file.stem!r}")
+    if header.get("name", stem) != stem:
+        problems.append(f"{file}:1: the header says {header['name']!r}, the file is called {stem!r}")
     roles = frozenset(role.strip() for role in header.get("role", "owner").split(","))
     if not roles <= ROLES:
         problems.append(
             f"{file}:1: unknown role {', '.join(sorted(roles - ROLES))}; there are {', '.join(sorted(ROLES))}"
         )
     sql = "\n".join(lines[body_at - 1 :]).strip()
-    statement = _check_body(file, body_at, sql, declared_at, problems)
+    unused = {
+        name
+        for name, parameter in parameters.items()
+        if file.name.endswith(DATABRICKS) and parameter.meaning.startswith(_UNUSED)
+    }
+    statement = _check_body(file, body_at, sql, declared_at, unused, problems)
     if len(problems) > found:
         return None
     return Query(
         table=file.parent.name,
-        name=file.stem,
+        name=stem,
         what=header["what"],
         parameters=tuple(parameters.values()),
         roles=roles,
@@ -196,7 +256,12 @@ def _read(file: Path, problems: list[str]) -> Query | None:
 
 
 def _check_body(
-    file: Path, body_at: int, sql: str, declared_at: Mapping[str, int], problems: list[str]
+    file: Path,
+    body_at: int,
+    sql: str,
+    declared_at: Mapping[str, int],
+    unused: Set[str],
+    problems: list[str],
 ) -> str:
     """Compare the parameters used with those declared, and rewrite `:name` for psycopg."""
     if not sql:
@@ -221,6 +286,8 @@ def _check_body(
 
     statement = _TOKEN.sub(rewrite, sql)
     for name, line in declared_at.items():
-        if name not in used:
+        if name not in used and name not in unused:
             problems.append(f"{file}:{line}: parameter {name} is declared and never used")
+        elif name in used and name in unused:
+            problems.append(f"{file}:{line}: parameter {name} is said to be unused, and is used")
     return statement

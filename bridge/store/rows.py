@@ -1,10 +1,10 @@
-"""Readings as rows of `sensor_data` in COPY text format. Pure; values of one moment share a row."""
+"""Readings as rows of `sensor_data`, in COPY text format or as JSON. Pure; values of one moment share a row."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from bridge.domain.reading import Quality, Reading
 
@@ -35,6 +35,34 @@ def copy_block(readings: Iterable[Reading], *, recorded_by: str) -> tuple[str, i
     One row per equipment and source time; the row's quality is its worst value's. A value that is not
     there, or whose quality is bad, leaves its column null: what was not measured is not invented.
     """
+    rows = _gathered(readings)
+    lines = [_line(equipment_id, moment, row, recorded_by) for equipment_id, moment, row in rows]
+    # Half a surrogate pair, which no database stores, becomes a question mark.
+    return "".join(lines).encode("utf-8", "replace").decode(), len(lines)
+
+
+def json_block(readings: Iterable[Reading], *, recorded_by: str) -> tuple[str, int]:
+    """The same rows as a JSON list, for a SQL warehouse, and their number; moments are ISO 8601 in UTC."""
+    rows = [
+        {
+            "equipment_id": equipment_id.replace("\0", ""),
+            "source_time": moment.astimezone(UTC).isoformat(),
+            **row.columns,
+            "signals": json.dumps(row.signals, ensure_ascii=False) if row.signals else None,
+            "quality": row.quality.value,
+            "source_status": row.status.replace("\0", ""),
+            "sensor_status": "active" if row.quality is Quality.GOOD else row.quality.value,
+            "replayed": row.replayed,
+            "received": row.received_utc.astimezone(UTC).isoformat(),
+            "recorded_by": recorded_by,
+        }
+        for equipment_id, moment, row in _gathered(readings)
+    ]
+    block = json.dumps(rows, ensure_ascii=False, allow_nan=False)
+    return block.encode("utf-8", "replace").decode(), len(rows)
+
+
+def _gathered(readings: Iterable[Reading]) -> list[tuple[str, datetime, _Row]]:
     rows: list[tuple[str, datetime, _Row]] = []
     newest: dict[tuple[str, datetime], _Row] = {}
     for reading in readings:
@@ -63,9 +91,7 @@ def copy_block(readings: Iterable[Reading], *, recorded_by: str) -> tuple[str, i
         else:
             # jsonb holds no NUL, not even escaped; one such text would cost the whole block.
             row.signals[name] = value.replace("\0", "") if isinstance(value, str) else value
-    lines = [_line(equipment_id, moment, row, recorded_by) for equipment_id, moment, row in rows]
-    # Half a surrogate pair, which no database stores, becomes a question mark.
-    return "".join(lines).encode("utf-8", "replace").decode(), len(lines)
+    return rows
 
 
 def storable(text: str) -> str:

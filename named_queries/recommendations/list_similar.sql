@@ -2,7 +2,7 @@
 -- what: Earlier finished recommendations of the same issue with how each was decided and why, first on the same equipment, then elsewhere, newest first.
 -- param: recommendation_id text
 -- param: max_rows integer
--- role: bridge_operator, bridge_reader
+-- role: bridge_agent, bridge_operator, bridge_reader
 with this as (
     select recommendation_id, equipment_id, issue_type, created_timestamp
     from agent_recommendations

@@ -19,6 +19,7 @@ set severity = :severity, confidence_score = :confidence, temperature_reading = 
     pressure_reading = :pressure, flow_rate_reading = :flow_rate, root_cause_analysis = :root_cause,
     recommended_action = :action, expected_outcome = :expected_outcome, proposed_writes = cast(:writes as jsonb),
     evidence = cast(:evidence as jsonb), source = :source,
+    advice_state = null, advice_question = null, advice_attempts = 0, -- advice was on what is replaced here
     expires_at = clock_timestamp() + make_interval(secs => cast(:valid_s as double precision))
 where recommendation_id = :recommendation_id and status = 'pending'
 returning recommendation_id, write_digest

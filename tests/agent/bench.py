@@ -19,6 +19,7 @@ from asyncua import ua
 from asyncua.client.client import Client
 from rig import Hands, Row
 
+from bridge.agent.advise import Adviser, Advising
 from bridge.agent.detect import Detector
 from bridge.agent.execute import Executor
 from bridge.agent.loop import Agent
@@ -30,9 +31,10 @@ from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import Tag
 from bridge.links.buffer import DiskBuffer
 from bridge.plant import Plant
-from bridge.ports import Clock, LinkState, Store, TagLink
-from bridge.settings import Settings
+from bridge.ports import Advisor, Clock, LinkState, Store, TagLink
+from bridge.settings import AdvisorSettings, Settings
 from bridge.store import queries
+from bridge.store.advice import AdviceBook
 from bridge.store.connection import Database
 from bridge.store.desk import publish_limits
 from bridge.store.postgres import PostgresStore, database
@@ -327,6 +329,18 @@ class Watcher:
         await self.recommender.revisit()
 
 
+def advising(
+    advisor: Advisor, store: PostgresStore, settings: Settings, named: queries.Queries, **bounds: Any
+) -> Advising:
+    """An advisor with the book of this store's database, and quick bounds."""
+    quick = {"deadline_s": 5.0, "again_after_s": 0.05, "per_minute": 600}
+    return Advising(
+        advisor=advisor,
+        book=AdviceBook(store._db, named, agent_id=settings.agent.id),
+        settings=AdvisorSettings(**{**quick, **bounds}),
+    )
+
+
 @dataclass(kw_only=True)
 class Bench:
     """One test's database, reactors, settings, and a running link to the plant."""
@@ -381,6 +395,27 @@ class Bench:
         made.detector.observe(await self.link.read([self.tag(path) for path in paths], deadline_s=2.0))
         self.batches.append(made.detector.observe)
         return made
+
+    @asynccontextmanager
+    async def advised(
+        self, watcher: Watcher, advisor: Advisor, *, store: PostgresStore | None = None, **bounds: Any
+    ) -> AsyncIterator[Adviser]:
+        """An adviser at work for this watcher's recommendations, until the block ends; what breaks in it comes out."""
+        adviser = Adviser(
+            plant=watcher.plant,
+            detector=watcher.detector,
+            recommender=watcher.recommender,
+            advising=advising(advisor, store or self.store, watcher.settings, self.named, **bounds),
+            clock=SystemClock(),
+        )
+        work = asyncio.create_task(adviser.run(lambda: None, look_s=0.02))
+        try:
+            yield adviser
+        finally:
+            if not work.done():
+                work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
 
     def approved(
         self, *writes: Mapping[str, object], reactor: str = "", issue: str = "high_temperature"
@@ -546,16 +581,29 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, named: queries.Queries, *, wait_for_links: bool = True
+    settings: Settings,
+    named: queries.Queries,
+    *,
+    wait_for_links: bool = True,
+    advisor: Advisor | None = None,
+    **bounds: Any,
 ) -> AsyncIterator[Running]:
-    """A whole agent from its settings, until the block ends."""
+    """A whole agent from its settings, until the block ends. bounds: of the advisor."""
     plant, clock = Plant.of(settings), SystemClock()
     store = PostgresStore(database(settings.store, Role.AGENT), named, settings.agent, settings.store)
     await store.open()
     links = links_of(settings, plant, clock)
     buffer = DiskBuffer(settings.buffer, plant.tags, clock)
     await buffer.open()
-    agent = Agent(settings=settings, plant=plant, store=store, buffer=buffer, links=links, clock=clock)
+    agent = Agent(
+        settings=settings,
+        plant=plant,
+        store=store,
+        buffer=buffer,
+        links=links,
+        clock=clock,
+        advising=None if advisor is None else advising(advisor, store, settings, named, **bounds),
+    )
     ready = asyncio.Event()
     task = asyncio.create_task(agent.run(ready.set))
     made = Running(agent=agent, store=store, links=links, task=task)

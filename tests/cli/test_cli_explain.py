@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 import pytest
@@ -42,6 +43,69 @@ def test_the_story_of_a_verified_write(cli: Cli, hands: Hands) -> None:
     assert f"{command} made: [default]MACHINE_001/Speed1: 500 → 400 rpm, over opcua" in said
     assert f"{command} verified: [default]MACHINE_001/Speed1 reads back 400 rpm" in said
     assert "approved by anna" in said
+
+
+ADVISOR = {
+    "state": "given",
+    "by": "Genie space reactors",
+    "at_utc": "2026-01-31T03:12:09.5+00:00",
+    "explanation": "Three like it [bold red]in a month[/].",
+    "remedy": None,
+    "notes": ["cool is not proposed: out_of_range"],
+    "refused": ["remedy [default]R/Pressure: not configured"],
+    "provenance": {"space": "reactors", "conversation_id": "c-1", "sql": "select 1", "rows": 3},
+    "rules": {"root_cause": "Coolant is missing.", "action": "Reduce throughput"},
+}
+
+
+def advise(hands: Hands, recommendation_id: str, advisor: dict[str, object], source: str) -> None:
+    """What the agent writes when an advisor has answered, or has not."""
+    hands.agent.execute(
+        "update agent_recommendations set advice_state = %s, advice_attempts = 1, source = %s,"
+        " root_cause_analysis = 'The pump.', evidence = jsonb_build_object('advisor', %s::jsonb)"
+        " where recommendation_id = %s",
+        (advisor["state"], source, json.dumps(advisor), recommendation_id),
+    )
+
+
+def test_advice_is_told_with_who_gave_it_and_where_it_can_be_looked_up(cli: Cli, hands: Hands) -> None:
+    """A model's words are led by its name, its query and ids stand beside them, and markup is text."""
+    made = hands.propose()
+    advise(hands, made, ADVISOR, "genie")
+    for said in (cli.ok("explain", made), cli.ok("recommendations", "show", made)):
+        for part in (
+            "Three like it [bold red]in a month[/].",
+            "its choice: no configured remedy",
+            "cool is not proposed: out_of_range",
+            "not taken over: remedy [default]R/Pressure: not configured",
+            "rules say: Coolant is missing.",
+            "sql: select 1",
+            "rows: 3",
+            "conversation id: c-1",
+        ):
+            assert part in said
+    assert "Genie space reactors advised, as source genie" in cli.ok("explain", made)
+    assert "Genie: The pump." in cli.ok("recommendations", "show", made)
+    (step,) = [step for step in cli.json("explain", made)["trail"] if step["action"].endswith(".advised")]
+    assert step["detail"]["advisor"]["provenance"]["sql"] == "select 1"
+
+
+def test_that_nobody_advised_is_told_with_the_reason(cli: Cli, hands: Hands) -> None:
+    made = hands.propose()
+    failed: dict[str, object] = {
+        "state": "failed",
+        "by": "Genie space reactors",
+        "at_utc": "2026-01-31T03:12:09+00:00",
+        "reason": "no answer within 60 s",
+        "again": "asked again",
+    }
+    advise(hands, made, failed, "rules")
+    said = cli.ok("explain", made)
+    assert "Genie space reactors gave no advice; what the rules propose stays" in said
+    assert "no answer within 60 s" in said
+    shown = cli.ok("recommendations", "show", made)
+    assert "Genie space reactors gave none, 2026-01-31 03:12:09 UTC" in shown
+    assert "Genie: " not in shown
 
 
 def test_revised_rejected_deferred_and_superseded(cli: Cli, hands: Hands) -> None:

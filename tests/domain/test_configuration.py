@@ -143,6 +143,18 @@ WRONG = {
         "give either change_percent or value",
     ),
     "no TOML": ("[agent", "not readable as TOML"),
+    "Genie without a space": ("[advisor]\nkind = 'genie'", "kind = genie wants a space"),
+    "a model without an endpoint": ("[advisor]\nkind = 'serving'", "kind = serving wants an endpoint"),
+    "Azure without its key": (
+        "[advisor]\nkind = 'azure'\nendpoint = 'd'\nazure_host = 'https://r.openai.azure.com'",
+        "BRIDGE_ADVISOR__AZURE_KEY",
+    ),
+    "a key in the clear": (
+        "[advisor]\nkind = 'azure'\nendpoint = 'd'\nazure_key = 'k'\nazure_host = 'http://r.example'",
+        "http:// would send the token in the clear",
+    ),
+    "an advisor that nobody knows": ("[advisor]\nkind = 'oracle'", "advisor.kind: "),
+    "a remedy's name that is none": (HELP + "name = 'Slow down'", "name: "),
 }
 
 
@@ -169,6 +181,8 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
         "[store]\noperator_url = { hunter2 = 1 }",
         LINK + "username = 'u'\npassword = ['hunter2']",
         LINK + "password = 'hunter2'",
+        "[advisor]\nazure_key = ['hunter2']",
+        "[advisor]\nkind = 'azure'\nazure_key = 'hunter2'",
         "[store]\nurl = 'hunter2'\npool_size = 1",
     ],
 )
@@ -357,6 +371,10 @@ WRONG_PLANT: dict[str, tuple[dict[str, Any], str]] = {
     "a remedy for no rule": (
         changed("types", "reactor", "remedies", to=[{**REMEDY, "issue": "leak"}]),
         "no rule finds 'leak'",
+    ),
+    "two remedies of one severity without names": (
+        changed("types", "reactor", "remedies", to=[REMEDY, REMEDY]),
+        "give each a `name` of its own",
     ),
     "a remedy for no set-point": (
         changed(

@@ -51,6 +51,10 @@ AGENT_UPDATE = [
     "evidence",
     "source",
     "expires_at",
+    "advice_state",
+    "advice_question",
+    "advice_asked_timestamp",
+    "advice_attempts",
 ]
 OPERATOR_UPDATE = [
     "status",

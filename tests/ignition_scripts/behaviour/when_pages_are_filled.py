@@ -205,6 +205,86 @@ def it_shows_one_recommendation_whole():
     assert pages.recommendation({"rows": None, "good": False, "operator": ""})["state"]["kind"] == "silent"
 
 
+ADVICE = {
+    "state": "given",
+    "by": "Genie space reactors",
+    "at_utc": "2026-01-31T03:12:09.5+00:00",
+    "explanation": "<b>Three</b> like it [link](x) in a month.\n" + "y" * 5000,
+    "remedy": "slow_down",
+    "candidates": ["slow_down"],
+    "confidence": None,
+    "notes": ["cool is not proposed: out_of_range: 180 kg/h"],
+    "refused": ["remedy [default]R2/Pressure: not configured"],
+    "provenance": {"space": "reactors", "conversation_id": "c-1", "sql": "select 1 < 2", "rows": 0},
+    "rules": {"root_cause": "Coolant is missing.", "action": "Reduce throughput by 25 %"},
+}
+
+
+def _advised(advisor, source="genie"):
+    evidence = json.dumps(dict(json.loads(EVIDENCE), advisor=advisor))
+    rows = [row(evidence=evidence, root_cause_analysis="The pump.", source=source)]
+    found = pages.recommendation({"rows": rows, "good": True, "operator": None})
+    return found, dict((each["fact"]["name"], each["fact"]["text"]) for each in found["evidence"])
+
+
+def it_shows_advice_as_text_with_its_origin_and_the_rules_beside_it():
+    found, facts = _advised(ADVICE)
+    assert found["cause"] == "Genie: The pump."
+    assert found["item"]["line"] == "Genie: The pump."
+    assert found["item"]["source"].endswith("(rules, advised by Genie)")
+    assert facts["Advice"] == "Genie space reactors, 2026-01-31 03:12:09 UTC"
+    assert facts["Explanation"].startswith("<b>Three</b> like it [link](x)")
+    assert len(facts["Explanation"]) == 1500
+    assert facts["Its choice"] == "slow_down, a configured remedy"
+    assert facts["Not proposed"] == "cool is not proposed: out_of_range: 180 kg/h"
+    assert facts["Not taken over"] == "remedy [default]R2/Pressure: not configured"
+    assert (facts["Rules say"], facts["Rules proposed"]) == (
+        "Coolant is missing.",
+        "Reduce throughput by 25 %",
+    )
+    assert (facts["Genie space"], facts["Its query"], facts["Rows it gave"]) == (
+        "reactors",
+        "select 1 < 2",
+        "0",
+    )
+    assert "Rates itself" not in facts
+    assert facts["Value then"] == "91.5 \u00b0C"
+
+
+def it_says_who_gave_no_advice_and_why():
+    failed = {"state": "failed", "by": "Genie space reactors", "at_utc": "2026-01-31T03:12:09+00:00"}
+    found, facts = _advised(dict(failed, reason="no answer within 60 s", again="asked again"), "rules")
+    assert found["cause"] == "The pump."
+    assert found["item"]["source"].endswith("(rules)")
+    assert facts["No advice"] == (
+        "Genie space reactors gave none, so this is the rules' own: no answer within 60 s"
+        " (2026-01-31 03:12:09 UTC; asked again)"
+    )
+
+
+def it_survives_advice_that_is_none():
+    for advisor in (None, [], "text", {}, {"state": "given", "rules": [], "provenance": 7, "notes": "x"}):
+        found, facts = _advised(advisor, "llm")
+        assert found["shown"] is True
+        assert facts["Signal"] == "Temperature"
+    assert found["cause"] == "A model: The pump."
+    assert found["item"]["source"].endswith("(rules, advised by a model)")
+
+
+def it_tells_advice_in_the_timeline():
+    detail = json.dumps({"advisor": {"by": "Genie space reactors"}, "root_cause_analysis": "The pump."})
+    lost = json.dumps({"advisor": {"by": "Genie space reactors", "reason": "no answer"}})
+    rows = [
+        _entry(action="recommendation.advised", detail=detail),
+        _entry(action="recommendation.not_advised", detail=lost),
+    ]
+    told = [each["entry"] for each in pages.timeline({"rows": rows, "good": True, "evidence": "{}"})]
+    assert [(each["what"], each["detail"]) for each in told] == [
+        ("Advice came in", "Genie space reactors: The pump."),
+        ("No advice came; the rules' proposal stays", "Genie space reactors: no answer"),
+    ]
+
+
 def _equipment(**changes):
     found = dict.fromkeys(
         ("recommendation_id", "issue_type", "severity", "recommendation_status", "command_id")

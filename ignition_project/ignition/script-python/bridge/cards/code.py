@@ -5,7 +5,7 @@ Ages and times left come from the database's own clock, so a browser or gateway 
 the right thing.
 """
 
-from bridge import states, wording, writes
+from bridge import advice, states, wording, writes
 
 SEVERITIES = ("critical", "high", "medium", "low")
 
@@ -57,6 +57,7 @@ def card(row, operator=u""):
 	except ValueError as broken:
 		lines, problem = [], u"These writes cannot be shown exactly (%s), so nobody can approve them." % broken
 	severity = u"%s" % (row["severity"],)
+	cause = advice.said(row.get("source"), row["root_cause_analysis"])
 	pending = row["status"] == _DECIDABLE
 	left_s = row["expires_in_s"]
 	return {
@@ -66,7 +67,7 @@ def card(row, operator=u""):
 		"equipment_id": row["equipment_id"],
 		"severity": severity_of(severity),
 		"issue": wording.words(row["issue_type"]),
-		"line": wording.clipped(row["root_cause_analysis"], 220) or u"No cause was given.",
+		"line": wording.clipped(cause, 220) or u"No cause was given.",
 		"action": wording.clipped(row["recommended_action"], 220) or u"No action was described.",
 		"outcome": wording.clipped(row["expected_outcome"], 220),
 		"writes": [{"write": line} for line in lines],
@@ -154,7 +155,8 @@ def approvals(row):
 
 def _source(row):
 	# type: (dict) -> str
-	return u"Proposed by %s (%s)" % (row.get("created_by_agent") or u"an agent", row.get("source") or u"rules")
+	source = advice.source(row.get("source") or u"rules")
+	return u"Proposed by %s (%s)" % (row.get("created_by_agent") or u"an agent", source)
 
 
 def _range(first, shown, total):

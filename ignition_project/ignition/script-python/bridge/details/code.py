@@ -1,7 +1,7 @@
 # Pure: touches neither `system` nor Java; runs unchanged under Jython 2.7 and CPython 3.
 """One recommendation whole: every text in full, its evidence, and what was decided in cases like it."""
 
-from bridge import cards, health, states, timeline, wording
+from bridge import advice, cards, health, states, timeline, wording
 
 _BLANK = {
 	"recommendation_id": u"",
@@ -35,7 +35,7 @@ def page(rows, good, operator):
 		"state": state,
 		"shown": state["kind"] == u"none",
 		"item": cards.card(row, operator),
-		"cause": row["root_cause_analysis"] or u"No cause was given.",
+		"cause": advice.said(row.get("source"), row["root_cause_analysis"]) or u"No cause was given.",
 		"action": row["recommended_action"] or u"No action was described.",
 		"outcome": row["expected_outcome"] or u"",
 		"result": _result(row),

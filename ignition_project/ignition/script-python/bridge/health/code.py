@@ -1,7 +1,7 @@
 # Pure: touches neither `system` nor Java; runs unchanged under Jython 2.7 and CPython 3.
 """Agents, limits and sessions for the pages Health and Settings."""
 
-from bridge import states, timeline, values, wording
+from bridge import advice, states, timeline, values, wording
 
 
 def agents(rows, good):
@@ -128,7 +128,7 @@ def evidence(text):
 		lines.append(_fact(u"Fact %d" % number, _plain(each)))
 	for each in found.get("refusals") or []:
 		lines.append(_fact(u"Refused", _plain(each)))
-	return lines
+	return lines + [_fact(name, said) for name, said in advice.lines(found)]
 
 
 def limits(rows, good):

@@ -11,6 +11,7 @@ NEAR_S = 12 * 3600.0  # beyond it, a time of day alone would name two days
 
 _ICONS = (
 	("recommendation.created", u"material/notifications"),
+	("recommendation.advised", u"material/search"),
 	("recommendation.approved", u"material/check_circle"),
 	("recommendation.executed", u"material/check_circle"),
 	("recommendation.rejected", u"material/block"),
@@ -27,6 +28,8 @@ _ICONS = (
 
 _SAID = {
 	"recommendation.created": u"Recommendation raised",
+	"recommendation.advised": u"Advice came in",
+	"recommendation.not_advised": u"No advice came; the rules' proposal stays",
 	"recommendation.revised": u"Proposal changed",
 	"recommendation.approved": u"Approved",
 	"recommendation.rejected": u"Rejected",
@@ -128,7 +131,16 @@ def _detail(action, detail):
 			return wording.clipped(detail[key], 300)
 	if action == "recommendation.revised":
 		return u"Every approval given before is void"
+	if action in ("recommendation.advised", "recommendation.not_advised"):
+		return _advice(detail)
 	return u""
+
+
+def _advice(detail):
+	# type: (dict) -> str
+	found = detail.get("advisor")
+	found = found if isinstance(found, dict) else {}
+	return wording.clipped(u"%s: %s" % (found.get("by"), found.get("reason") or detail.get("root_cause_analysis")), 300)
 
 
 def document(text):

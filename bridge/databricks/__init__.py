@@ -1,0 +1,1 @@
+"""The Databricks workspace over plain REST: logins, Lakebase credentials, Genie, serving, jobs."""

@@ -1,0 +1,206 @@
+"""Who we are to the workspace: a personal access token, or a service principal whose tokens are renewed in time."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from bridge.databricks.call import Call
+from bridge.databricks.http import Timeouts, Wire, Workspace
+from bridge.databricks.profile import Identity, identity
+from bridge.errors import (
+    AccessDenied,
+    FixConfiguration,
+    NotAWorkspace,
+    TryAgain,
+    WorkspaceDown,
+    WorkspaceRefused,
+)
+from bridge.ports import Clock
+from bridge.settings.databricks import DatabricksSettings
+
+_EARLY_S = 300.0  # a token this close to its end is renewed
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalToken:
+    """A token that somebody made and that nobody here can renew."""
+
+    token: str = field(repr=False)
+    source: str
+
+    def headers(self, *, budget_s: float) -> Mapping[str, str]:
+        """See `Auth.headers`."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def renew(self, refused: Mapping[str, str], *, budget_s: float) -> bool:
+        """See `Auth.renew`: there is no other."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    value: str = field(repr=False)
+    renew_at_s: float
+    ends_s: float
+
+    def headers(self) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.value}"}
+
+
+class MachineLogin:
+    """A service principal: OAuth machine-to-machine.
+
+    A token's life is counted from the moment we asked for it, on our own steady clock, so that a wrong time of day
+    here or there does no harm. One thread renews it while the others wait; while the token service is away, the old
+    one is used as long as it lives.
+    """
+
+    def __init__(self, wire: Wire, client_id: str, client_secret: str, clock: Clock, *, source: str) -> None:
+        self.source = source
+        self._wire = wire
+        self._client_id = client_id
+        pair = f"{client_id}:{client_secret}".encode()
+        # One request an hour: no connection is kept for it.
+        self._headers = {
+            "Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}",
+            "Connection": "close",
+        }
+        self._secret = client_secret
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._token: _Token | None = None
+        self._late = False
+
+    def __repr__(self) -> str:
+        return f"MachineLogin(client_id={self._client_id!r}, source={self.source!r})"
+
+    def headers(self, *, budget_s: float) -> Mapping[str, str]:
+        """See `Auth.headers`."""
+        with _Turn(self._turn, budget_s):
+            token = self._token
+            now_s = self._clock.monotonic_s()
+            if token is None or now_s >= token.ends_s:
+                token = self._fetch(budget_s)
+            elif now_s >= token.renew_at_s:
+                token = self._renewed_or(token, budget_s)
+            self._token = token
+            return token.headers()
+
+    def renew(self, refused: Mapping[str, str], *, budget_s: float) -> bool:
+        """See `Auth.renew`. Whoever comes second finds the token of the first."""
+        with _Turn(self._turn, budget_s):
+            if self._token is None or self._token.headers() == refused:
+                self._token = None
+                self._token = self._fetch(budget_s)
+            return True
+
+    def _renewed_or(self, old: _Token, budget_s: float) -> _Token:
+        try:
+            token = self._fetch(budget_s)
+        except TryAgain as problem:
+            if not self._late:
+                self._late = True
+                _log.warning("databricks.token_renewal_failed", error=str(problem))
+            return old
+        if self._late:
+            self._late = False
+            _log.info("databricks.token_renewed")
+        return token
+
+    def _fetch(self, budget_s: float) -> _Token:
+        call = Call(
+            verb="POST",
+            path="/oidc/v1/token",
+            form={"grant_type": "client_credentials", "scope": "all-apis"},
+            idempotent=True,
+            what="OAuth token of the service principal",
+        )
+        asked_s = self._clock.monotonic_s()
+        try:
+            answer = self._wire.ask(call, self._headers, left_s=budget_s)
+        except (AccessDenied, WorkspaceRefused) as problem:
+            if isinstance(problem, WorkspaceRefused) and problem.status == 404:
+                raise NotAWorkspace(
+                    f"{problem}; is this the workspace's own host?".replace(self._secret, "•••")
+                ) from None
+            said = str(problem).replace(self._secret, "•••")
+            raise AccessDenied(
+                f"the workspace refuses client id {self._client_id} with its secret (from {self.source}): {said}"
+            ) from None
+        value, life_s = answer.get("access_token"), _seconds(answer.get("expires_in"))
+        if not isinstance(value, str) or not (value.isascii() and value.isprintable()) or not value:
+            raise NotAWorkspace("OAuth token of the service principal: the answer holds no access_token")
+        if life_s is None:
+            raise NotAWorkspace("OAuth token of the service principal: the answer does not say expires_in")
+        early_s = min(_EARLY_S, life_s / 2)
+        return _Token(value, renew_at_s=asked_s + life_s - early_s, ends_s=asked_s + life_s)
+
+
+class _Turn:
+    """Holds a lock, and does not wait for it longer than there is time."""
+
+    def __init__(self, lock: threading.Lock, budget_s: float) -> None:
+        self._lock = lock
+        self._budget_s = budget_s
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=max(0.0, min(self._budget_s, threading.TIMEOUT_MAX))):
+            raise WorkspaceDown("OAuth token of the service principal: no token came in time")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def _seconds(value: object) -> float | None:
+    """A length of time, also where it comes as text; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and found > 0 else None
+
+
+def workspace(
+    settings: DatabricksSettings,
+    clock: Clock,
+    *,
+    environment: Mapping[str, str] | None = None,
+    home: Path | None = None,
+    timeouts: Timeouts = Timeouts(),
+) -> Workspace:
+    """The configured workspace, with the login found for it; nothing is sent yet.
+
+    ConfigError when host or login are missing, or there are two ways to log in. environment, home: for tests.
+    """
+    ca = settings.ca_certificate
+    if ca is not None and not ca.is_file():
+        raise FixConfiguration(f"databricks.ca_certificate: {ca}: no such file")
+    found = identity(
+        settings, os.environ if environment is None else environment, Path.home() if home is None else home
+    )
+    return Workspace(
+        found.host,
+        _auth(found, clock, timeouts, ca),
+        clock,
+        timeouts=timeouts,
+        workspace_id=found.workspace_id,
+        ca_certificate=ca,
+    )
+
+
+def _auth(found: Identity, clock: Clock, timeouts: Timeouts, ca: Path | None) -> PersonalToken | MachineLogin:
+    if found.token:
+        return PersonalToken(found.token, found.source)
+    wire = Wire(found.host, clock, timeouts=timeouts, ca_certificate=ca)
+    return MachineLogin(wire, found.client_id, found.client_secret, clock, source=found.source)

@@ -1,0 +1,48 @@
+-- Keys are made by the client and informational: nothing here refuses a second row with the same one. Serializable,
+-- so that two proposals that each looked for the other's row cannot both be inserted.
+create table if not exists agent_recommendations (
+    recommendation_id string not null,
+    equipment_id string not null,
+    issue_type string not null,
+    severity string not null default 'medium',
+    temperature_reading double comment '°C',
+    pressure_reading double comment 'bar',
+    flow_rate_reading double comment 'l/min',
+    root_cause_analysis string,
+    recommended_action string,
+    confidence_score double,
+    status string not null default 'pending',
+    created_timestamp timestamp not null default current_timestamp(),
+    created_by_agent string not null default current_user(),
+    approved_timestamp timestamp,
+    approved_by_operator string,
+    operator_notes string,
+    rejected_timestamp timestamp,
+    executed_timestamp timestamp,
+    execution_result string,
+    proposed_writes string not null default '[]' comment 'JSON list of {tag_path, from, to, unit}: the exact writes',
+    write_digest string not null default '4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945' comment 'SHA-256 over proposed_writes as it stands here',
+    write_count int not null default 0,
+    expected_outcome string,
+    evidence string not null default '{}' comment 'a JSON object',
+    completion_noted boolean not null default false comment 'a remedy was looked for, for a recommendation that others wrote in prose',
+    source string not null default 'external' comment 'rules, genie, llm, pipeline, or external',
+    expires_at timestamp not null default current_timestamp() + interval '30' minute,
+    defer_until timestamp,
+    rejection_reason string,
+    decided_by_operator string,
+    approvals_required int not null default 1,
+    updated_timestamp timestamp not null default current_timestamp(),
+    advice_state string,
+    advice_question string,
+    advice_asked_timestamp timestamp,
+    advice_attempts int not null default 0,
+    write_key string comment 'the last change, by its own key: a change that arrives twice is known by it',
+    primary key (recommendation_id)
+) using delta
+cluster by (status, equipment_id)
+tblproperties (
+    'delta.feature.allowColumnDefaults' = 'supported',
+    'delta.enableDeletionVectors' = 'true',
+    'delta.isolationLevel' = 'Serializable'
+)

@@ -1,0 +1,17 @@
+-- name: list_open_recommendations
+-- what: Recommendations that are not finished, most severe first, then oldest first.
+-- role: bridge_agent, bridge_operator, bridge_reader
+select r.recommendation_id, r.equipment_id, r.issue_type, r.severity, r.status, r.confidence_score, r.recommended_action,
+       r.root_cause_analysis, r.expected_outcome, r.proposed_writes, r.write_digest,
+       r.temperature_reading, r.pressure_reading, r.flow_rate_reading, r.source, r.created_by_agent, r.created_timestamp,
+       r.approved_by_operator, r.approved_timestamp, r.decided_by_operator, r.operator_notes, r.defer_until,
+       r.approvals_required,
+       cast(unix_micros(current_timestamp()) - unix_micros(r.created_timestamp) as double) / 1000000 as age_s,
+       cast(unix_micros(current_timestamp()) - unix_micros(r.approved_timestamp) as double) / 1000000 as approved_ago_s,
+       cast(unix_micros(r.defer_until) - unix_micros(current_timestamp()) as double) / 1000000 as deferred_left_s,
+       cast(unix_micros(r.expires_at) - unix_micros(current_timestamp()) as double) / 1000000 as expires_in_s
+from agent_recommendations as r
+where r.status in ('pending', 'deferred', 'approved', 'executing')
+order by case r.severity when 'critical' then 1 when 'high' then 2 when 'medium' then 3 else 4 end,
+         r.created_timestamp, r.recommendation_id
+limit 500

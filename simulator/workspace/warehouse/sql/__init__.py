@@ -1,0 +1,1 @@
+"""Databricks SQL read, judged and written again for PostgreSQL. Only this folder knows sqlglot."""
