@@ -11,33 +11,47 @@ from urllib.parse import urlsplit
 from bridge.domain.lifecycle import Role
 from bridge.errors import FixConfiguration, StoreDown
 from bridge.settings import DEFAULT_FILE, Settings
-from bridge.storage import database, on_lakebase
-from bridge.store import queries
+from bridge.storage import AnyDesk, Tables, database, on_lakebase, on_warehouse, tables
 from bridge.store.connection import Database
-from bridge.store.desk import Desk
+from bridge.store.warehouse_connection import Warehouse
 
 
 @asynccontextmanager
 async def opened(settings: Settings, role: Role | None) -> AsyncIterator[Database]:
-    """The database, acting as one party (None: the owner), for one command."""
+    """The PostgreSQL database, acting as one party (None: the owner), for one command."""
     check_urls(settings)
     db = database(settings, role)
     try:
-        try:
-            await db.open()
-        except StoreDown as problem:
-            raise StoreDown(f"{_first_line(problem)}; {where_to_look(settings, role)}") from problem
+        await _open(db, settings, role)
         yield db
     finally:
         await db.close()
 
 
 @asynccontextmanager
-async def at_desk(settings: Settings) -> AsyncIterator[Desk]:
+async def at_tables(settings: Settings, role: Role | None) -> AsyncIterator[Tables]:
+    """The agent's tables, on whichever store they are, acting as one party (None: the owner), for one command."""
+    check_urls(settings)
+    there = tables(settings, role)
+    try:
+        await _open(there.db, settings, role)
+        yield there
+    finally:
+        await there.db.close()
+
+
+@asynccontextmanager
+async def at_desk(settings: Settings) -> AsyncIterator[AnyDesk]:
     """The operator's desk for one command."""
-    named = queries.load()
-    async with opened(settings, Role.OPERATOR) as db:
-        yield Desk(db, named)
+    async with at_tables(settings, Role.OPERATOR) as there:
+        yield there.desk
+
+
+async def _open(db: Database | Warehouse, settings: Settings, role: Role | None) -> None:
+    try:
+        await db.open()
+    except StoreDown as problem:
+        raise StoreDown(f"{_first_line(problem)}; {where_to_look(settings, role)}") from problem
 
 
 def _first_line(problem: StoreDown) -> str:
@@ -47,6 +61,10 @@ def _first_line(problem: StoreDown) -> str:
 
 def where_to_look(settings: Settings, role: Role | None) -> str:
     """Advice for a database that does not answer."""
+    if on_warehouse(settings):
+        return (
+            "is it started, and is it reached from here? [databricks] and [store.warehouse] say where it is"
+        )
     if on_lakebase(settings, role):
         return "does this machine reach the workspace, and port 5432 of the database? [databricks.lakebase] names it"
     return f"is it running? `ignition-bridge db serve` starts one; {url_key(settings, role)} says where it is"
@@ -54,6 +72,8 @@ def where_to_look(settings: Settings, role: Role | None) -> str:
 
 def url_key(settings: Settings, role: Role | None) -> str:
     """Which setting says where and as whom a party connects."""
+    if on_warehouse(settings):
+        return "store.warehouse"
     if on_lakebase(settings, role):
         return "databricks.lakebase"
     if role is Role.OPERATOR and settings.store.operator_url.get_secret_value():

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
 
 from bridge import settings as configuration
 from bridge.access import check_urls, nothing_configured, opened, url_key, where_to_look
+from bridge.check_databricks import check_warehouse, check_workspace
 from bridge.clock import SystemClock
 from bridge.domain.lifecycle import Role
 from bridge.domain.tag import Tag
 from bridge.errors import AccessDenied, BridgeError, ConfigError, QueryError, StoreDown
 from bridge.plant import Equipment, Plant
 from bridge.publish.check import examine
+from bridge.report import Finding, Level, Report
 from bridge.settings import Settings
-from bridge.storage import on_lakebase, schema_of, where
-from bridge.store import queries
+from bridge.storage import on_lakebase, on_warehouse, schema_of, where
+from bridge.store import promises, queries
 from bridge.store.connection import connect
 from bridge.store.desk import Desk, unpublished
 from bridge.store.migrate import schema_status
@@ -30,40 +30,8 @@ from bridge.store.migrate import schema_status
 _NOT_SETTINGS = frozenset({"BRIDGE_CONFIG", "BRIDGE_OPERATOR"})
 
 
-class Level(StrEnum):
-    """How bad a finding is."""
-
-    PROBLEM = "problem"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that is not as it should be, and what to do about it (empty when the problem says it)."""
-
-    area: str
-    subject: str
-    problem: str
-    advice: str = ""
-    level: Level = Level.PROBLEM
-    passing: bool = False  # waiting may be enough
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What was found, and what was looked at in vain or with success, in words."""
-
-    findings: Sequence[Finding]
-    looked_at: Sequence[str]
-
-    @property
-    def problems(self) -> list[Finding]:
-        """The findings that keep the bridge from its work."""
-        return [finding for finding in self.findings if finding.level is Level.PROBLEM]
-
-
 async def check(path: Path | None) -> Report:
-    """Look at everything: configuration, database, roles, published limits, links and tags."""
+    """Look at everything: configuration, workspace, database, roles, published limits, links and tags."""
     settings, plant, findings = read_configuration(path)
     looked_at: list[str] = []
     if settings is not None:
@@ -73,13 +41,25 @@ async def check(path: Path | None) -> Report:
                 f"{len(plant.writable)} of them writable"
             )
             findings += _sane(settings, plant)
-        store, links, edge = await asyncio.gather(
-            _check_store(settings, plant), _check_links(settings, plant), _check_edge(settings)
+        store, links, edge, workspace = await asyncio.gather(
+            _check_store(settings, plant),
+            _check_links(settings, plant),
+            _check_edge(settings),
+            check_workspace(settings),
         )
-        for part in (store, links, _check_published(settings), edge):
+        for part in (workspace, store, links, _check_published(settings), edge):
             findings += part.findings
             looked_at += part.looked_at
-    return Report(findings=findings, looked_at=looked_at)
+    return Report(findings=findings, looked_at=looked_at, promises=_promises(settings))
+
+
+def _promises(settings: Settings | None) -> list[str]:
+    """What the store in use promises: how much the database keeps by itself, and who keeps the rest."""
+    if settings is None:
+        return []
+    given = promises.WAREHOUSE if on_warehouse(settings) else promises.POSTGRES
+    weaker = promises.told(given)
+    return [f"{len(given) - len(weaker)} of {len(given)} are kept by the database itself", *weaker]
 
 
 async def check_before_run(settings: Settings, plant: Plant) -> Report:
@@ -177,6 +157,8 @@ def _remedies_fit(equipment: Equipment, name: str, tag: Tag) -> Iterator[str]:
 
 
 async def _check_store(settings: Settings, plant: Plant | None) -> Report:
+    if on_warehouse(settings):
+        return await check_warehouse(settings, plant)
     try:
         check_urls(settings)
         for role in (None, Role.AGENT, Role.OPERATOR):

@@ -10,9 +10,10 @@ from typing import Annotated
 import structlog
 import typer
 
-from bridge import __version__, cli_db, cli_desk, cli_look, cli_project, cli_publish, log
-from bridge.check import Level, Report, check_before_run
+from bridge import __version__, cli_db, cli_desk, cli_genie, cli_look, cli_project, cli_publish, log
 from bridge.check import check as check_everything
+from bridge.check import check_before_run
+from bridge.report import Level, Report
 from bridge.show import show_report
 from bridge.terminal import Boundary, err, load_plant, out, print_json
 
@@ -54,7 +55,9 @@ def main(
 def check(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False
 ) -> None:
-    """Look at configuration, database, roles, limits, links and tags, and tell every problem at once.
+    """Look at configuration, database, roles, limits, links, tags and workspace, and tell every problem at once.
+
+    Says, too, which promises the store in use does not keep by itself.
 
     Exit code 1 when there is a problem; warnings alone do not fail.
     """
@@ -84,6 +87,7 @@ def _report_json(report: Report) -> dict[str, object]:
             for finding in report.findings
         ],
         "passed": report.looked_at,
+        "promises": report.promises,
     }
 
 
@@ -136,6 +140,7 @@ app.add_typer(cli_db.tags, name="tags")
 app.add_typer(cli_project.project, name="project")
 app.add_typer(cli_publish.publish, name="publish")
 app.add_typer(cli_db.db, name="db")
+app.add_typer(cli_genie.genie, name="genie")
 
 
 if __name__ == "__main__":

@@ -19,19 +19,21 @@ import typer
 from rich.table import Table
 
 from bridge import show
-from bridge.access import at_desk, opened
+from bridge.access import at_desk, at_tables, opened
+from bridge.clock import SystemClock
 from bridge.domain.audit import ChainState
 from bridge.domain.lifecycle import Role
 from bridge.domain.tag import Tag
 from bridge.errors import FixConfiguration, LostRace
 from bridge.plant import Plant
 from bridge.settings import Settings
-from bridge.storage import on_lakebase, schema_of
-from bridge.store import queries
+from bridge.storage import on_lakebase, on_warehouse, schema_of
 from bridge.store.connection import Row
-from bridge.store.desk import Desk, limit_values, publish_limits
+from bridge.store.desk import limit_values, publish_limits
 from bridge.store.grants import DEFAULT_SCHEMA, grants_script
 from bridge.store.migrate import SchemaStatus, migrate, schema_status
+from bridge.store.warehouse_connection import Warehouse
+from bridge.store.warehouse_migrate import migrate_warehouse, publish_on_warehouse, warehouse_status
 from bridge.terminal import err, load_plant, load_settings, out, print_json
 
 db = typer.Typer(
@@ -96,9 +98,10 @@ class Target(StrEnum):
 
     EMBEDDED = "embedded"
     LAKEBASE = "lakebase"
+    WAREHOUSE = "warehouse"
 
 
-_KIND = {Target.EMBEDDED: "postgres", Target.LAKEBASE: "lakebase"}
+_KIND = {Target.EMBEDDED: "postgres", Target.LAKEBASE: "lakebase", Target.WAREHOUSE: "warehouse"}
 
 
 @db.command("migrate")
@@ -107,7 +110,8 @@ def migrate_database(
     target: Annotated[
         Target | None,
         typer.Option(
-            help="embedded: behind store.url; lakebase: [databricks.lakebase]. By itself, store.kind."
+            help="embedded: behind store.url; lakebase: [databricks.lakebase]; warehouse: [store.warehouse]. "
+            "By itself, store.kind."
         ),
     ] = None,
 ) -> None:
@@ -118,9 +122,10 @@ def migrate_database(
         settings = settings.model_copy(update={"store": store})
 
     async def work() -> tuple[tuple[str, ...], SchemaStatus]:
-        async with opened(settings, None) as database:
-            ran = await migrate(database)
-            return ran, await schema_status(database)
+        async with at_tables(settings, None) as there:
+            if isinstance(there.db, Warehouse):
+                return await migrate_warehouse(there.db), await warehouse_status(there.db)
+            return await migrate(there.db), await schema_status(there.db)
 
     ran, after = asyncio.run(work())
     console = out()
@@ -139,8 +144,10 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
     settings = load_settings(ctx)
 
     async def work() -> SchemaStatus:
-        async with opened(settings, None) as database:
-            return await schema_status(database)
+        async with at_tables(settings, None) as there:
+            if isinstance(there.db, Warehouse):
+                return await warehouse_status(there.db)
+            return await schema_status(there.db)
 
     found = asyncio.run(work())
     if as_json:
@@ -231,6 +238,11 @@ def grants(
     A login is a person's name in the workspace, a service principal's application id, or a native PostgreSQL role.
     """
     settings = load_settings(ctx)
+    if on_warehouse(settings):
+        raise FixConfiguration(
+            "these are roles of PostgreSQL, and store.kind is warehouse: there, grant on the schema in Unity Catalog, "
+            "and give the agent's principal no MODIFY on `approvals`"
+        )
     if operator in (owner, agent):
         raise FixConfiguration(
             f"--operator: {operator} would propose and approve alike; decisions want a login of their own"
@@ -286,12 +298,13 @@ def publish(ctx: typer.Context) -> None:
 
 
 async def _publish(settings: Settings, plant: Plant) -> tuple[list[Row], list[Row]]:
-    named = queries.load()
-    async with opened(settings, None) as database:
-        desk = Desk(database, named)
-        before = await desk.published_limits()
-        await publish_limits(database, named, plant.writable)
-        return before, await desk.published_limits()
+    async with at_tables(settings, None) as there:
+        before = await there.desk.published_limits()
+        if isinstance(there.db, Warehouse):
+            await publish_on_warehouse(there.db, there.named, plant.writable, SystemClock())
+        else:
+            await publish_limits(there.db, there.named, plant.writable)
+        return before, await there.desk.published_limits()
 
 
 def _changes(before: list[Row], writable: tuple[Tag, ...]) -> list[str]:

@@ -9,14 +9,13 @@ from typing import Annotated, NoReturn
 import typer
 
 from bridge import show
-from bridge.access import at_desk, opened
+from bridge.access import at_desk, at_tables
 from bridge.domain.lifecycle import Role
 from bridge.domain.limits import Refusal, RefusalCode
 from bridge.errors import RefusedByRule
 from bridge.settings import Settings
-from bridge.store import queries
 from bridge.store.connection import Row
-from bridge.store.desk import Control, Desk
+from bridge.store.desk import Control
 from bridge.story import exact
 from bridge.terminal import decoded, err, load_settings, out, print_json
 
@@ -246,9 +245,8 @@ def settle(
 
 
 async def _settle(settings: Settings, command_id: str, shows: float | None, reason: str, name: str) -> str:
-    named = queries.load()
-    async with opened(settings, Role.OPERATOR) as db:
-        rows = await db.fetch(named.commands.get_command, command_id=command_id)
+    async with at_tables(settings, Role.OPERATOR) as there:
+        rows = await there.db.fetch(there.named.commands.get_command, command_id=command_id)
         if not rows:
             _refuse(RefusalCode.WRONG_FORM, f"there is no command {command_id}")
         command = rows[0]
@@ -260,7 +258,7 @@ async def _settle(settings: Settings, command_id: str, shows: float | None, reas
         tolerance = next(
             (
                 row["tolerance"]
-                for row in await Desk(db, named).published_limits()
+                for row in await there.desk.published_limits()
                 if row["tag_path"] == command["tag_path"]
             ),
             0.0,
@@ -274,9 +272,8 @@ async def _settle(settings: Settings, command_id: str, shows: float | None, reas
             else (RefusalCode.READ_BACK_DIFFERS if shows is not None else RefusalCode.NOT_CONFIRMED)
         )
         result = f"settled by {name}, who says that {command['tag_path']} {seen}{because}"
-        done = await db.fetch(
-            named.commands.settle_by_hand,
-            command_id=command_id,
+        done = await there.desk.settle_by_hand(
+            command_id,
             operator=name,
             status="executed" if taken else "failed",
             result=result if code is None else f"{code}: {result}",

@@ -11,15 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from bridge import show, story
-from bridge.access import opened
+from bridge.access import at_tables
 from bridge.domain.lifecycle import Role
 from bridge.domain.limits import Refusal, RefusalCode
 from bridge.errors import ConfigError, RefusedByRule
 from bridge.plant import Plant
 from bridge.settings import Settings
-from bridge.store import queries
 from bridge.store.connection import Row
-from bridge.store.desk import Control, Desk, Story
+from bridge.store.desk import Control, Story
 from bridge.terminal import decoded, load_settings, out, print_json
 
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
@@ -61,15 +60,14 @@ def status(ctx: typer.Context, as_json: AsJson = False) -> None:
 async def _status(
     settings: Settings,
 ) -> tuple[list[Row], Control, list[Row], dict[str, int], list[Row]]:
-    named = queries.load()
-    async with opened(settings, Role.OPERATOR) as db:
-        desk = Desk(db, named)
+    async with at_tables(settings, Role.OPERATOR) as there:
+        desk = there.desk
         return (
             await desk.agents(offline_after_s=_SILENT_BEATS * settings.agent.heartbeat_s),
             await desk.control(),
             await desk.open_recommendations(),
             await desk.command_counts(),
-            await db.fetch(named.commands.list_unsettled),
+            await there.db.fetch(there.named.commands.list_unsettled),
         )
 
 
@@ -124,14 +122,13 @@ def explain(
 
 
 async def _story(settings: Settings, which: str) -> Story:
-    named = queries.load()
-    async with opened(settings, Role.OPERATOR) as db:
+    async with at_tables(settings, Role.OPERATOR) as there:
         if which.upper().startswith("C-"):
-            rows = await db.fetch(named.commands.get_command, command_id=which)
+            rows = await there.db.fetch(there.named.commands.get_command, command_id=which)
             if not rows:
                 raise RefusedByRule(Refusal(RefusalCode.WRONG_FORM, f"there is no command {which}"))
             which = rows[0]["recommendation_id"]
-        return await Desk(db, named).story(which)
+        return await there.desk.story(which)
 
 
 def readings(
@@ -151,9 +148,10 @@ def readings(
 
 
 async def _readings(settings: Settings, equipment_id: str, rows: int) -> list[Row]:
-    named = queries.load()
-    async with opened(settings, Role.OPERATOR) as db:
-        return await db.fetch(named.readings.latest_by_equipment, equipment_id=equipment_id, max_rows=rows)
+    async with at_tables(settings, Role.OPERATOR) as there:
+        return await there.db.fetch(
+            there.named.readings.latest_by_equipment, equipment_id=equipment_id, max_rows=rows
+        )
 
 
 def _units(settings: Settings, equipment_id: str) -> dict[str, str]:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bridge.check import Level, Report
 from bridge.domain.tag import DataType, Tag
+from bridge.report import Level, Report
 from bridge.store.connection import Row
 from bridge.store.desk import Control
 from bridge.story import NotKnown, Step, advice_lines, duration, exact, told_by, write_line, writes_of
@@ -65,6 +65,8 @@ def show_report(console: Console, report: Report) -> None:
                 if finding.advice:
                     text += f" → {finding.advice}"
                 console.print(text, style=style, soft_wrap=True)
+    for line in report.promises:
+        console.print(f"· promises: {line}", soft_wrap=True)
     problems = len(report.problems)
     warned = len(report.findings) - problems
     console.print(f"{_count(problems, 'problem')}, {_count(warned, 'warning')}")

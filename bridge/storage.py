@@ -1,14 +1,94 @@
-"""Which database the agent's tables are in: settings in, `Database` out."""
+"""Where the agent's tables are: settings in; a `Database`, or the `Tables` on whichever store it is, out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from bridge.clock import SystemClock
 from bridge.domain.lifecycle import Role
+from bridge.domain.tag import Route, Tag
 from bridge.errors import ConfigError, FixConfiguration
 from bridge.settings import Settings
-from bridge.store import postgres
+from bridge.store import postgres, queries
 from bridge.store.address import Where
 from bridge.store.connection import Database
+from bridge.store.desk import Desk
+from bridge.store.queries import Queries
+from bridge.store.warehouse_connection import Warehouse
+from bridge.store.warehouse_desk import WarehouseDesk
+from bridge.store.warehouse_opening import delta_queries
+from bridge.store.warehouse_opening import warehouse as opening
+
+AnyDesk = Desk | WarehouseDesk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """The agent's tables as one party sees them, on PostgreSQL or behind a SQL warehouse; to be opened and closed."""
+
+    db: Database | Warehouse
+    named: Queries
+    desk: AnyDesk
+
+
+def on_warehouse(settings: Settings) -> bool:
+    """Whether the agent's tables are Delta tables behind a SQL warehouse."""
+    return settings.store.kind == "warehouse"
+
+
+def tables(settings: Settings, role: Role | None) -> Tables:
+    """The agent's tables on the configured store (None: as their owner), not connected yet."""
+    if on_warehouse(settings):
+        there, delta = warehouse(settings, role), delta_queries()
+        return Tables(db=there, named=delta, desk=WarehouseDesk(there, delta, SystemClock()))
+    db, named = database(settings, role), queries.load()
+    return Tables(db=db, named=named, desk=Desk(db, named))
+
+
+def warehouse(settings: Settings, role: Role | None) -> Warehouse:
+    """The SQL warehouse as one of the parties sees it (None: the owner), not connected yet.
+
+    FixConfiguration without [store.warehouse], ConfigError without a login to the workspace.
+    """
+    section = settings.store.warehouse
+    if section is None:
+        raise ConfigError(
+            [
+                "no SQL warehouse is configured: give a section [store.warehouse] with http_path, catalog and schema"
+            ]
+        )
+    if section.ca_certificate is not None and not section.ca_certificate.is_file():
+        raise ConfigError([f"store.warehouse.ca_certificate: {section.ca_certificate}: no such file"])
+    from bridge.databricks.auth import login  # requests takes its time to import, and only this needs it
+
+    host, identity = login(settings.databricks, SystemClock())
+    return opening(settings.store, role, host=host, login=identity)
+
+
+def beyond_the_store(settings: Settings, tags: Sequence[Tag]) -> list[str]:
+    """What is configured and does not work on the configured store, one sentence each; empty on PostgreSQL."""
+    if not on_warehouse(settings):
+        return []
+    problems = []
+    for name in ("opcua", "sparkplug"):
+        if getattr(settings.publish, name) is not None:
+            problems.append(
+                f"publish.{name}: the agent's tables cannot be published from a SQL warehouse; take the section out, "
+                "or keep the tables in Lakebase"
+            )
+    if settings.advisor.kind != "rules":
+        problems.append(
+            f'advisor.kind = "{settings.advisor.kind}": advice cannot be kept on a SQL warehouse; set it to "rules", '
+            "or keep the tables in Lakebase"
+        )
+    handed = [tag.path for tag in tags if tag.writable and tag.route is Route.GATEWAY]
+    if handed:
+        problems.append(
+            f"{', '.join(handed)}: written by the gateway, which cannot execute commands from a SQL warehouse; give "
+            "them a link of the bridge's own, or keep the tables in Lakebase"
+        )
+    return problems
 
 
 def on_lakebase(settings: Settings, role: Role | None) -> bool:
@@ -25,7 +105,9 @@ def where(settings: Settings, role: Role | None) -> Where:
     FixConfiguration where the configuration does not say.
     """
     if settings.store.kind == "warehouse":
-        raise FixConfiguration('this wants PostgreSQL, and store.kind = "warehouse" says that there is none')
+        raise FixConfiguration(
+            'this works on PostgreSQL and on Lakebase only; store.kind = "warehouse" says that the tables are elsewhere'
+        )
     if not on_lakebase(settings, role):
         return postgres.url_for(settings.store, role)
     if settings.store.url.get_secret_value():

@@ -34,12 +34,14 @@ from bridge.settings import (
     Settings,
     SparkplugLinkSettings,
 )
-from bridge.storage import database
+from bridge.storage import Tables, beyond_the_store, database, tables
 from bridge.store import queries
 from bridge.store.advice import AdviceBook
 from bridge.store.connection import Database
 from bridge.store.desk import Desk, unpublished
 from bridge.store.postgres import PostgresStore
+from bridge.store.warehouse import WarehouseStore
+from bridge.store.warehouse_connection import Warehouse
 
 
 def links_of(settings: Settings, plant: Plant, clock: Clock) -> dict[str, TagLink]:
@@ -62,10 +64,11 @@ def links_of(settings: Settings, plant: Plant, clock: Clock) -> dict[str, TagLin
     return links
 
 
-def open_desk(settings: Settings, role: Role | None = Role.OPERATOR) -> tuple[Database, Desk]:
-    """A desk for decisions and questions; the database has to be opened and closed by the caller."""
-    db = database(settings, role)
-    return db, Desk(db, queries.load())
+def store_of(settings: Settings, there: Tables, clock: Clock) -> PostgresStore | WarehouseStore:
+    """The agent's store on its tables; not opened yet."""
+    if isinstance(there.db, Warehouse):
+        return WarehouseStore(there.db, there.named, settings.agent, settings.store, clock)
+    return PostgresStore(there.db, there.named, settings.agent, settings.store)
 
 
 _SILENT_BEATS = 3  # after so many heartbeats that did not come, an agent counts as offline
@@ -182,9 +185,10 @@ async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = N
     """
     clock = SystemClock()
     plant = Plant.of(settings)
-    named = queries.load()
-    db = database(settings, Role.AGENT)
-    store = PostgresStore(db, named, settings.agent, settings.store)
+    if beyond := beyond_the_store(settings, plant.writable):
+        raise ConfigError(beyond)
+    there = tables(settings, Role.AGENT)
+    store = store_of(settings, there, clock)
     may_wait = has_run_before(settings)
     buffer = DiskBuffer(settings.buffer, plant.tags, clock)
     async with AsyncExitStack() as stack:
@@ -193,13 +197,14 @@ async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = N
         if (found := advisor_of(settings, clock)) is not None:
             advisor, leave = found
             stack.callback(leave)
-            book = AdviceBook(db, named, agent_id=settings.agent.id)
+            assert isinstance(there.db, Database), "advice beside a warehouse was refused above"
+            book = AdviceBook(there.db, there.named, agent_id=settings.agent.id)
             advising = Advising(advisor=advisor, book=book, settings=settings.advisor)
 
         async def begin() -> Mapping[str, Publish]:
             await store.open()
             await _demand_published(settings, plant)
-            return await stack.enter_async_context(publishers_of(settings, plant, named, clock))
+            return await stack.enter_async_context(publishers_of(settings, plant, there.named, clock))
 
         publishers = {} if may_wait else await begin()
         await buffer.open()
@@ -232,11 +237,11 @@ def has_run_before(settings: Settings) -> bool:
 
 async def _demand_published(settings: Settings, plant: Plant) -> None:
     """Refuse to run on limits that are not the ones the database checks approvals against."""
-    db, desk = open_desk(settings, Role.AGENT)
-    await db.open()
+    there = tables(settings, Role.AGENT)
     try:
-        differing = unpublished(await desk.published_limits(), plant.writable)
+        await there.db.open()
+        differing = unpublished(await there.desk.published_limits(), plant.writable)
     finally:
-        await db.close()
+        await there.db.close()
     if differing:
         raise ConfigError([f"{problem}; run `ignition-bridge tags publish`" for problem in differing])

@@ -18,8 +18,8 @@ SIMULATOR = sorted(ROOT.glob("simulator/**/*.py"))
 FOUNDATION = ("domain", "errors")
 CONFIGURED = (*FOUNDATION, "settings", "plant", "defaults", "clock", "log", "ports")
 
-# What each part of the bridge may import of the others. `front` are the programs for people: cli*, check,
-# show, story, terminal and access. Only wiring knows links and agent; only it and the front know the store.
+# What each part of the bridge may import of the others. `front` are the programs for people: cli*, check*,
+# report, show, story, terminal and access. Only wiring knows links and agent; only it and the front know the store.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "domain": (),
     "detection": ("domain",),
@@ -63,10 +63,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "ignition",
         "publish.check",
         "publish.passwords",
+        "databricks.check",  # what `check` can know of the workspace, as publish.check of the published server
+        "databricks.asking",  # for `genie ask`, which needs no wiring: no plant, no store
+        "databricks.genie_answer",  # what it gives, and
+        "databricks.steps",  # its progress: types alone
         "front",
     ),
 }
-FRONT = ("check", "show", "story", "terminal", "access")
+FRONT = ("check", "check_databricks", "report", "show", "story", "terminal", "access")
 
 # The library, and the one file that may know it.
 FENCED = {

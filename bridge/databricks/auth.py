@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -183,12 +184,8 @@ def workspace(
 
     ConfigError when host or login are missing, or there are two ways to log in. environment, home: for tests.
     """
+    found = _identity(settings, environment, home)
     ca = settings.ca_certificate
-    if ca is not None and not ca.is_file():
-        raise FixConfiguration(f"databricks.ca_certificate: {ca}: no such file")
-    found = identity(
-        settings, os.environ if environment is None else environment, Path.home() if home is None else home
-    )
     return Workspace(
         found.host,
         _auth(found, clock, timeouts, ca),
@@ -196,6 +193,28 @@ def workspace(
         timeouts=timeouts,
         workspace_id=found.workspace_id,
         ca_certificate=ca,
+    )
+
+
+def login(
+    settings: DatabricksSettings, clock: Clock, *, timeouts: Timeouts = Timeouts()
+) -> tuple[str, PersonalToken | MachineLogin]:
+    """The workspace's host, without https://, and the login found for it, for what speaks another protocol there.
+
+    Nothing is sent yet. ConfigError as with `workspace`.
+    """
+    found = _identity(settings, None, None)
+    return urlsplit(found.host).netloc, _auth(found, clock, timeouts, settings.ca_certificate)
+
+
+def _identity(
+    settings: DatabricksSettings, environment: Mapping[str, str] | None, home: Path | None
+) -> Identity:
+    ca = settings.ca_certificate
+    if ca is not None and not ca.is_file():
+        raise FixConfiguration(f"databricks.ca_certificate: {ca}: no such file")
+    return identity(
+        settings, os.environ if environment is None else environment, Path.home() if home is None else home
     )
 
 

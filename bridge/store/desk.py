@@ -198,6 +198,32 @@ class Desk:
             await self._db.fetch(self._q.control.set_armed, armed=armed, operator=operator, reason=reason)
         )
 
+    async def settle_by_hand(
+        self,
+        command_id: str,
+        *,
+        operator: str,
+        status: str,
+        result: str,
+        code: str | None,
+        read_back: float | None,
+    ) -> bool:
+        """End an unknown outcome by what a person found, as `executed` or `failed`; False when it is known already.
+
+        read_back: what the panel shows; None only for a write that was not applied.
+        """
+        return bool(
+            await self._db.fetch(
+                self._q.commands.settle_by_hand,
+                command_id=command_id,
+                operator=operator,
+                status=status,
+                result=result,
+                code=code,
+                read_back=read_back,
+            )
+        )
+
     async def story(self, recommendation_id: str) -> Story:
         """Everything recorded of one recommendation, for `explain`."""
         return Story(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.domain.tag import Route, Tag
-from bridge.errors import BridgeError
+from bridge.domain.tag import Tag
+from bridge.errors import BridgeError, TryAgain
 from bridge.settings import AgentSettings
 from bridge.store.desk import unpublished
-from bridge.store.promises import WAREHOUSE, told
 from bridge.store.queries import Queries
 from bridge.store.warehouse_connection import Warehouse
 from bridge.store.warehouse_migrate import warehouse_status
@@ -22,12 +21,16 @@ _QUICK_FLUSH_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """One thing that is not as it should be: where, what, and what to do. `serious`: the bridge cannot work so."""
+    """One thing that is not as it should be: where, what, and what to do.
+
+    serious: the bridge cannot work so. passing: waiting may be enough.
+    """
 
     area: str
     problem: str
     advice: str = ""
     serious: bool = True
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,10 @@ async def examine(db: Warehouse, queries: Queries, agent: AgentSettings, tags: S
         await db.open()
         status = await warehouse_status(db)
     except BridgeError as problem:
-        return Examination(remarks=[Remark(area="database", problem=str(problem))], looked_at=[])
+        passing = isinstance(problem, TryAgain)
+        return Examination(
+            remarks=[Remark(area="database", problem=str(problem), passing=passing)], looked_at=[]
+        )
     looked_at = ["database: the SQL warehouse answers"]
     if not status.current:
         waiting = f"{len(status.waiting)} migrations wait" if status.waiting else ""
@@ -66,7 +72,10 @@ async def examine(db: Warehouse, queries: Queries, agent: AgentSettings, tags: S
     try:
         published = await db.fetch(queries.limits.list_limits)
     except BridgeError as problem:
-        return Examination(remarks=[Remark(area="limits", problem=str(problem))], looked_at=looked_at)
+        passing = isinstance(problem, TryAgain)
+        return Examination(
+            remarks=[Remark(area="limits", problem=str(problem), passing=passing)], looked_at=looked_at
+        )
     remarks = [
         Remark(area="limits", problem=text, advice="run `ignition-bridge tags publish`")
         for text in unpublished(published, writable)
@@ -74,17 +83,6 @@ async def examine(db: Warehouse, queries: Queries, agent: AgentSettings, tags: S
     if not remarks:
         looked_at.append(f"limits: the published allow-list is the configured one ({len(published)} tags)")
     remarks += _slow(agent)
-    remarks += [
-        Remark(
-            area="tags",
-            problem=f"{tag.path} is written by the gateway, which cannot execute commands from a SQL warehouse",
-            advice="give it a link of the bridge's own, or use Lakebase",
-            serious=False,
-        )
-        for tag in writable
-        if tag.route is Route.GATEWAY
-    ]
-    looked_at += [f"promises: {line}" for line in told(WAREHOUSE)]
     return Examination(remarks=remarks, looked_at=looked_at)
 
 

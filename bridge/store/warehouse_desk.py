@@ -13,15 +13,23 @@ from uuid import uuid4
 
 from bridge.domain.approval import digest_of
 from bridge.domain.audit import ChainState
+from bridge.domain.lifecycle import CommandStatus, Role
 from bridge.domain.limits import Refusal, RefusalCode
 from bridge.errors import RefusedByRule
 from bridge.ports import Clock
 from bridge.store.desk import Control, Story
 from bridge.store.queries import Queries, Query
 from bridge.store.rows import storable
-from bridge.store.warehouse_audit import AuditTrail, Event, of_recommendation, stripped
+from bridge.store.warehouse_audit import AuditTrail, Event, of_command, of_recommendation, stripped
 from bridge.store.warehouse_connection import Row, Warehouse
-from bridge.store.warehouse_rules import deferral_refusal, may_not, overdue, person, writes_refusal
+from bridge.store.warehouse_rules import (
+    deferral_refusal,
+    follow_command,
+    may_not,
+    overdue,
+    person,
+    writes_refusal,
+)
 
 _LIMITS_SHOWN = ("low", "high", "max_step", "min_interval_s", "tolerance")
 
@@ -328,6 +336,51 @@ class WarehouseDesk:
             ]
         )
         return True
+
+    # Outcomes that nobody knew
+
+    async def settle_by_hand(
+        self,
+        command_id: str,
+        *,
+        operator: str,
+        status: str,
+        result: str,
+        code: str | None,
+        read_back: float | None,
+    ) -> bool:
+        """End an unknown outcome by what a person found, as `executed` or `failed`; False when it is known already.
+
+        read_back: what the panel shows; None only for a write that was not applied.
+        """
+        rows = await self._db.fetch(self._q.commands.get_command, command_id=command_id)
+        if not rows or rows[0]["status"] != CommandStatus.UNKNOWN:
+            return False
+        follow_command(CommandStatus.UNKNOWN, CommandStatus(status), Role.OPERATOR)
+        made = await self._db.fetch(
+            self._q.recommendations.get_recommendation, recommendation_id=rows[0]["recommendation_id"]
+        )
+        await self._demand_may(operator, "decide", made[0]["created_by_agent"] if made else None)
+        if status == CommandStatus.EXECUTED and read_back is None:
+            raise _refused(
+                RefusalCode.NOT_CONFIRMED, f"{command_id} counts as executed only with what it shows"
+            )
+        key = uuid4().hex
+        await self._db.change(
+            self._q.commands.settle_by_hand,
+            command_id=command_id,
+            operator=person(operator),
+            status=status,
+            result=storable(result),
+            code=code,
+            read_back=read_back,
+            write_key=key,
+        )
+        changed = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+        await self._trail.append(
+            [of_command(row, person(operator), f"command.{row['status']}", "unknown") for row in changed]
+        )
+        return bool(changed)
 
     # Looking
 

@@ -6,12 +6,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 from rig import sql
 from terminal_rig import EXAMPLE, ROOT, SCRIPT, Cli
+
+from simulator.workspace.process import WorkspaceProcess
+
+_number = count(1)
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +130,60 @@ def plant_endpoint() -> Iterator[str]:
     yield ready.removeprefix("plant ready ")
     process.terminate()
     process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def running_workspace(fresh_database: Callable[..., str]) -> Iterator[WorkspaceProcess]:
+    """The session's simulated workspace: Lakebase, a SQL warehouse, Genie spaces, serving."""
+    with WorkspaceProcess.start("--database", fresh_database(), deadline_s=150) as started:
+        yield started
+
+
+@pytest.fixture
+def workspace(running_workspace: WorkspaceProcess) -> WorkspaceProcess:
+    """The same, as after its start, but for its tables."""
+    running_workspace.reset()
+    return running_workspace
+
+
+@pytest.fixture
+def in_workspace(workspace: WorkspaceProcess) -> Cli:
+    """The example configuration with that workspace's login and its Genie spaces."""
+    spaces = ", ".join(f'"{title}": "{space_id}"' for title, space_id in workspace.ready["spaces"].items())
+    return Cli(
+        {
+            "BRIDGE_CONFIG": str(EXAMPLE),
+            "BRIDGE_DATABRICKS__HOST": workspace.host,
+            "BRIDGE_DATABRICKS__TOKEN": workspace.token,
+            "BRIDGE_GENIE__SPACES": f"{{{spaces}}}",
+        }
+    )
+
+
+@pytest.fixture
+def on_warehouse(in_workspace: Cli, workspace: WorkspaceProcess) -> Cli:
+    """The same with the agent's tables on that workspace's SQL warehouse, in an empty schema of the test's own."""
+    schema = f"own_{next(_number)}"
+    answer = requests.post(
+        f"{workspace.host}/api/2.0/sql/statements",
+        json={
+            "warehouse_id": workspace.ready["warehouse"]["id"],
+            "statement": f"create schema main.{schema}",
+        },
+        headers={"Authorization": f"Bearer {workspace.token}"},
+        timeout=60,
+    )
+    assert answer.json()["status"]["state"] == "SUCCEEDED", answer.text
+    return Cli(
+        in_workspace.environment
+        | {
+            "BRIDGE_STORE__KIND": "warehouse",
+            "BRIDGE_STORE__WAREHOUSE__CONNECTION_URI": workspace.ready["warehouse"]["http_uri"],
+            "BRIDGE_STORE__WAREHOUSE__CATALOG": "main",
+            "BRIDGE_STORE__WAREHOUSE__SCHEMA": schema,
+            "BRIDGE_STORE__WAREHOUSE__STATEMENT_TIMEOUT_S": "60",
+            "BRIDGE_AGENT__POLL_S": "1",
+            "BRIDGE_AGENT__LEASE_S": "60",
+            "BRIDGE_AGENT__FLUSH_S": "2",
+        }
+    )

@@ -583,6 +583,29 @@ async def test_a_tag_has_one_live_command(world: World) -> None:
     assert 0 <= next_one[0].since_last_write_s < 60
 
 
+async def test_a_person_ends_an_unknown_outcome(world: World) -> None:
+    """What the bridge cannot find out, somebody at the panel can, once and under a name; then the tag is free."""
+    store, desk = await world.store(), await world.desk()
+    await approved(world, store, a_write(), issue_type="one")
+    command = await sent(store)
+    unknown = verdict(command, CommandStatus.UNKNOWN, code=RefusalCode.NOT_CONFIRMED)
+    found = {"result": "settled by anna, who says 405", "code": None, "read_back": 405.0}
+    assert not await desk.settle_by_hand(command.command_id, operator="anna", status="executed", **found)
+    await store.record_verdicts([unknown])
+    await approved(world, store, a_write(), issue_type="two")
+    assert await store.take_commands(ROUTES, 10) == []
+    with pytest.raises(RefusedByRule):
+        await desk.settle_by_hand(command.command_id, operator="operations-agent", status="executed", **found)
+    assert await desk.settle_by_hand(command.command_id, operator="anna", status="executed", **found)
+    assert not await desk.settle_by_hand(command.command_id, operator="bert", status="executed", **found)
+    row = world.rows("agent_commands", command_id=command.command_id)[0]
+    assert (row["status"], row["settled_by"], row["read_back_value"]) == ("executed", "anna", 405.0)
+    trail = (await desk.story(command.recommendation_id)).trail
+    assert [entry["actor"] for entry in trail if entry["action"] == "command.executed"] == ["anna"]
+    assert (await desk.verify_audit()).problem == ""
+    assert len(await store.take_commands(ROUTES, 10)) == 1
+
+
 async def test_an_unknown_outcome_locks_its_tag(world: World) -> None:
     """While nobody knows what became of a write, no second one may leave for the tag."""
     store = await world.store()
