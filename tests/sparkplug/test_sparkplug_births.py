@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
@@ -411,19 +410,16 @@ def test_a_lost_connection_makes_everything_stale() -> None:
 
 
 def test_a_node_that_births_twenty_thousand_metrics_costs_little() -> None:
-    """20,000 metrics of which 100 are wanted; the bounds are far above what is measured, and not infinite."""
+    """20,000 metrics of which 100 are wanted: only those are kept."""
     tags = [tag(f"Folder/Metric {n}") for n in range(0, 20_000, 200)]
     edge = connected(*tags)
     edge.nbirth()
     data = edge.payload([metric(f"Folder/Metric {n}", float(n), alias=n + 1) for n in range(20_000)])
     tracemalloc.start()
-    began_s = time.perf_counter()
     born = edge.give(Verb.DBIRTH, data, DEVICE)
-    took_s = time.perf_counter() - began_s
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert (len(born.readings), edge.host.counts["irregular"]) == (100, 0)
-    assert took_s < 3.0
     assert kept < 20e6
     assert values(edge.ddata(metric(None, 5.0, alias=201))) == [("Folder/Metric 200", 5.0, "Good")]
     assert edge.ddata(metric(None, 5.0, alias=202)).sends == []
@@ -471,9 +467,7 @@ def test_garbage_is_counted_and_said_once(data: bytes) -> None:
 
 def test_fifty_megabytes_are_refused_unread_by_the_host() -> None:
     edge = alive()
-    began_s = time.perf_counter()
     got = edge.give(Verb.DDATA, bytes(50_000_000), DEVICE)
-    assert time.perf_counter() - began_s < 0.1
     assert edge.host.counts["too_large"] == 1
     assert "50000000 bytes" in str(got.events)
 
