@@ -145,7 +145,7 @@ async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = N
     named = queries.load()
     store = PostgresStore(database(settings.store, Role.AGENT), named, settings.agent, settings.store)
     may_wait = has_run_before(settings)
-    buffer = DiskBuffer(settings.buffer, plant.tags, clock)
+    buffer = DiskBuffer(settings.buffer, plant.tags, clock, remembered=settings.remembered)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
 

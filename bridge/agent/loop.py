@@ -87,6 +87,7 @@ class Agent:
             store=store,
             buffer=buffer,
             queue_size=settings.agent.queue_size,
+            remembered=settings.remembered,
             found=self._on_finding,
         )
         self._recommender = Recommender(
@@ -279,7 +280,7 @@ class Agent:
         forward = self._intake.forward
         while True:
             self._tell(await forward.flush())
-            await _within(self._settings.agent.flush_s, forward.pressed)
+            await _within(self._settings.agent.flush_s, forward.soon)
 
     async def _drain(self) -> None:
         while True:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from bridge.errors import ConfigError
 from bridge.settings.base import Positive, Section
 from bridge.settings.links import (
+    LEAST_REMEMBERED,
     BrokerSettings,
     GatewayLinkSettings,
     LinkSettings,
@@ -46,6 +47,7 @@ from bridge.settings.plant import (
 
 __all__ = [
     "DEFAULT_FILE",
+    "LEAST_REMEMBERED",
     "AgentSettings",
     "BrokerSettings",
     "BufferSettings",
@@ -153,6 +155,12 @@ class Settings(BaseSettings):
     links: dict[str, LinkSettings] = {}
     types: dict[str, EquipmentType] = {}
     equipment: tuple[EquipmentSettings, ...] = ()
+
+    @property
+    def remembered(self) -> int:
+        """How many readings have to be recognised when persistent sessions deliver them again: all links together."""
+        brokers = (link for link in self.links.values() if isinstance(link, MqttLinkSettings))
+        return max(LEAST_REMEMBERED, sum(link.delivered_again for link in brokers))
 
     @classmethod
     def settings_customise_sources(

@@ -14,6 +14,7 @@ from bridge.domain.tag import DataType
 from bridge.links.sparkplug import Host
 from bridge.links.sparkplug_effects import Effects
 from bridge.links.sparkplug_node import NodeState
+from bridge.ports import WriteOutcome, WriteResult
 from bridge.sparkplug.payload import encode
 from bridge.sparkplug.topics import Verb
 from bridge.sparkplug.types import DataSet, Metric, MetricType, Payload, PropertyValue, Template
@@ -96,6 +97,19 @@ def test_an_alias_given_twice_means_nothing() -> None:
     assert values(edge.ddata(metric(None, 11.0, alias=1))) == []
     assert edge.host.counts["unknown_metrics"] == 1
     assert values(edge.ddata(metric("Level", 3.0))) == [("Level", 3.0, "Good")]
+
+
+def test_a_name_that_comes_with_an_alias_given_twice_is_certain() -> None:
+    edge = connected(LEVEL, tag("Flow"))
+    edge.nbirth()
+    edge.dbirth(metric("Flow", 10.0, alias=0), metric("Level", 2.0, alias=0), metric("Else", 0.0, alias=0))
+    got = edge.ddata(
+        metric("Level", 3.0, alias=0), metric("Flow", 11.0, alias=0), metric("Else", 1.0, alias=0)
+    )
+    assert values(got) == [("Level", 3.0, "Good"), ("Flow", 11.0, "Good")]
+    assert edge.host.counts["unknown_metrics"] == 0
+    assert values(edge.ddata(metric("Strange", 3.0, alias=0), metric("Level", 4.0, alias=7))) == []
+    assert edge.host.counts["unknown_metrics"] == 2
 
 
 def test_an_alias_that_comes_with_another_metrics_name_is_not_believed() -> None:
@@ -340,6 +354,31 @@ def test_a_death_of_an_earlier_connection_is_ignored() -> None:
     assert edge.host.read(LEVEL, T0).value == 2.0
     assert edge.host.counts["deaths_ignored"] == 1
     assert len(edge.ndeath(4).readings) == 1
+
+
+@pytest.mark.parametrize(("known", "told"), [(4, 5), (4, 131), (250, 2)])
+def test_a_death_of_a_later_connection_means_that_the_life_we_know_is_over(known: int, told: int) -> None:
+    target = tag("Speed", writable=True)
+    edge = connected(target)
+    edge.nbirth(bd_seq=known)
+    edge.dbirth(metric("Speed", 2.0))
+    edge.now_ms += 20_000
+    assert edge.ndeath((told + 128) % 256).sends == [], "an older one stays ignored"
+    died = edge.ndeath(told)
+    assert [event.name for event in died.events] == ["node.doubted"]
+    assert [send.topic for send in died.sends] == [f"spBv1.0/{GROUP}/NCMD/{NODE}"]
+    assert edge.host.nodes[GROUP, NODE].state is NodeState.IN_DOUBT
+    found = edge.host.read(target, edge.now_ms)
+    assert (found.value, found.quality) == (2.0, Quality.UNCERTAIN)
+    refused = edge.host.command(target, 3.0, edge.now_ms)
+    assert isinstance(refused, WriteOutcome)
+    assert (refused.result, refused.status) == (WriteResult.NOT_SENT, "BadNotConnected")
+    again = edge.ndeath(told)
+    assert (again.events, again.sends) == ([], []), "said and asked once"
+    assert edge.host.counts["lives_missed"] == 2
+    edge.rebirth(bd_seq=told + 1)
+    edge.dbirth(metric("Speed", 3.0))
+    assert edge.host.refusal(target, 4.0) is None
 
 
 def test_a_death_without_bdseq_counts_since_nobody_can_say_otherwise() -> None:
