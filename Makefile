@@ -41,7 +41,7 @@ check: $(READY) ## style and types
 		MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder || exit 1; done
 
 test: check packages ## everything
-	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## the public linter over the Ignition project
 	@test -x .venv-lint/bin/ignition-lint || { $(PYTHON) -m venv .venv-lint && .venv-lint/bin/pip install -q --disable-pip-version-check ignition-lint-toolkit==1.6.0; }

@@ -238,6 +238,36 @@ def make_approved(hands: Hands) -> Callable[..., str]:
     return make
 
 
+HEAVY = (
+    "tests/cli/test_demo.py",
+    "tests/benchmarks/",
+    "tests/hmi/",
+    "tests/simulator/",
+    "tests/crash/",
+    "tests/gateway/",
+    "tests/links/",
+)
+"""Files whose tests start many processes, the longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two light files after each heavy one; within a file nothing changes its place.
+
+    Workers take files in this order: heavy ones begun last would run alone at the end, and all of them at the
+    same time would keep one another waiting.
+    """
+    files = dict.fromkeys(item.nodeid.split("::")[0] for item in items)
+    heavy = sorted((n, file) for file in files for n, start in enumerate(HEAVY) if file.startswith(start))
+    first = [file for _, file in heavy]
+    rest = [file for file in files if file not in first]
+    order = []
+    while first or rest:
+        order += [*first[:1], *rest[:2]]
+        first, rest = first[1:], rest[2:]
+    place = {file: n for n, file in enumerate(order)}
+    items.sort(key=lambda item: place[item.nodeid.split("::")[0]])
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A test that was skipped did not show anything: the run fails, and pytest's summary says which it was."""
