@@ -79,11 +79,11 @@ class Demo:
 
     def stop(self) -> None:
         """Stop everything, last started first: the bridge, then the plant, then the database."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C would leave processes behind
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C would leave processes behind
         for child in reversed(self.children):
             if child.process.poll() is None:
                 child.process.terminate()
@@ -124,10 +124,13 @@ class Demo:
 
         For looking again and again; a command of the bridge would be a process each time.
         """
-        if self._reader is None:
-            url = self.environment["BRIDGE_STORE__OPERATOR_URL"]
-            self._reader = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-        return self._reader.execute(statement, values).fetchall()
+        try:
+            if self._reader is None:
+                url = self.environment["BRIDGE_STORE__OPERATOR_URL"]
+                self._reader = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+            return self._reader.execute(statement, values).fetchall()
+        except psycopg.Error as problem:
+            raise DemoError(f"the database does not answer: {problem}; logs: {self.folder}") from problem
 
     def wait_for(self, what: str, look: Callable[[], Any], within_s: float) -> Any:
         """Look again and again until there is something to see."""

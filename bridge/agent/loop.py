@@ -417,6 +417,8 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_LEAVING_S)
+        if left:
+            log.warning("agent.still_leaving", tasks=sorted(task.get_name() for task in left))
 
 
 async def _within(limit_s: float, event: asyncio.Event) -> None:

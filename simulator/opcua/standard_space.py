@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-import os
 import platform
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,8 @@ async def fill(space: AddressSpace, build: Callable[[], Awaitable[None]]) -> Non
     made = FOLDER / f"address-space-asyncua-{version('asyncua')}-python-{platform.python_version()}.pickle"
     if not await asyncio.to_thread(_load, space, made):
         await build()
-        await asyncio.to_thread(_save, space, made)
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(_save, space, made)
 
 
 def _load(space: AddressSpace, made: Path) -> bool:
@@ -53,11 +54,8 @@ def _load(space: AddressSpace, made: Path) -> bool:
 
 
 def _save(space: AddressSpace, made: Path) -> None:
-    try:
-        FOLDER.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=FOLDER, prefix=made.name, delete=False) as file:
-            pass
-        space.dump(file.name)
-        os.replace(file.name, made)  # whole or not at all, for those who start at the same time
-    except OSError:
-        return
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        begun = Path(folder) / made.name
+        space.dump(begun)
+        begun.replace(made)  # whole or not at all, for those who start at the same time

@@ -539,7 +539,7 @@ async def test_a_rate_is_kept_and_each_value_differs() -> None:
         assert last.Value is not None
         assert last.SourceTimestamp is not None
         took_s = last.SourceTimestamp.timestamp() - begun_utc.timestamp()
-        assert 200 < (last.Value.Value - begun) / took_s < 2_600  # a busy machine keeps less of it
+        assert 1_000 < (last.Value.Value - begun) / took_s < 2_600
         temperature = await probe.read("REACTOR_050/Temperature")
         await eventually(lambda: probe.read("REACTOR_050/Temperature"), lambda c: c != temperature)
         await probe.client.disconnect()
