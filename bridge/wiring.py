@@ -190,7 +190,7 @@ async def run_bridge(settings: Settings, *, ready: Callable[[], None] | None = N
     there = tables(settings, Role.AGENT)
     store = store_of(settings, there, clock)
     may_wait = has_run_before(settings)
-    buffer = DiskBuffer(settings.buffer, plant.tags, clock)
+    buffer = DiskBuffer(settings.buffer, plant.tags, clock, remembered=settings.remembered)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(store.close)
         advising = None

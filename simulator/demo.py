@@ -33,7 +33,6 @@ OPERATOR: Final = "demo.operator"
 _POLL_S: Final = 0.2
 _LOOK_S: Final = 1.0
 _SECOND_S: Final = 60.0
-_OVER: Final = ("executed", "failed", "rejected", "expired", "superseded")
 
 
 def run(build: Path) -> int:
@@ -111,14 +110,11 @@ def _by_hand(demo: Demo, setting: Setting) -> NoReturn:
             next_s += _SECOND_S
             if not waiting:
                 _show_ways(demo, setting)
-        for row in demo.ask("recommendations", "list")["recommendations"]:
-            told.setdefault(row["recommendation_id"], "")
-        for number, before in told.items():
-            if not before.endswith(_OVER):
-                row = demo.ask("recommendations", "show", number)
-                told[number] = now = f"{row['severity']} is {row['status']}"
-                if now != before:
-                    demo.say("agent", _in_words(row), _weight(row))
+        for row in demo.rows("select * from agent_recommendations order by created_timestamp"):
+            now = f"{row['severity']} is {row['status']}"
+            if now != told.get(row["recommendation_id"]):
+                told[row["recommendation_id"]] = now
+                demo.say("agent", _in_words(row), _weight(row))
         time.sleep(_LOOK_S)
 
 
@@ -275,23 +271,28 @@ def _show_ways(demo: Demo, setting: Setting) -> None:
 
 
 def _proposed(demo: Demo, reactor: str, above: str = "") -> dict[str, Any] | None:
-    rows: list[dict[str, Any]] = demo.ask("recommendations", "list")["recommendations"]
-    for row in rows:
-        if row["equipment_id"] == reactor and row["status"] == "pending" and row["severity"] != above:
-            # The list shows what is needed to choose, `show` what is needed to decide.
-            return demo.ask("recommendations", "show", row["recommendation_id"])
-    return None
+    rows = demo.rows(
+        "select recommendation_id from agent_recommendations"
+        " where equipment_id = %s and status = 'pending' and severity <> %s",
+        reactor,
+        above,
+    )
+    return demo.ask("recommendations", "show", rows[0]["recommendation_id"]) if rows else None
 
 
 def _outcome(demo: Demo, number: str) -> dict[str, Any] | None:
-    story = demo.ask("explain", number)
-    return story if story["recommendation"]["status"] not in ("pending", "approved", "executing") else None
+    (row,) = demo.rows("select status from agent_recommendations where recommendation_id = %s", number)
+    return None if row["status"] in ("pending", "approved", "executing") else demo.ask("explain", number)
 
 
 def _temperature(demo: Demo, reactor: str) -> float:
-    for entry in demo.ask("readings", reactor)["latest"]:
-        if entry["signal"] == "temperature":
-            return float(entry["value"])
+    rows = demo.rows(
+        "select temperature from sensor_data where equipment_id = %s and temperature is not null"
+        " order by timestamp desc limit 1",
+        reactor,
+    )
+    if rows:
+        return float(rows[0]["temperature"])
     raise DemoError(f"no temperature of {reactor} is stored; the logs are in {demo.folder}")
 
 

@@ -182,8 +182,6 @@ def _add_gateway(demo: Demo, plant: str, shown_at: str, hmi_port: int) -> tuple[
 
 
 def _flowing(demo: Demo) -> bool | None:
-    status = demo.ask("status")
-    if not status["online"]:
-        return None
-    links = status["agents"][0]["detail"].get("links", {})
+    rows = demo.rows("select detail from agent_health where status = 'online'")
+    links = rows[0]["detail"].get("links", {}) if rows else {}
     return True if links and all(link["state"] == "flowing" for link in links.values()) else None

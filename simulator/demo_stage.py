@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, LiteralString
 
+import psycopg
+from psycopg.rows import dict_row
 from rich.console import Console
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -48,6 +50,7 @@ class Demo:
     environment: dict[str, str]
     children: list[Child] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
+    _reader: psycopg.Connection[dict[str, Any]] | None = None
 
     def say(self, who: str, text: str, style: str = "") -> None:
         """One line of the log: when, who, what."""
@@ -78,6 +81,9 @@ class Demo:
         """Stop everything, last started first: the bridge, then the plant, then the database."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C would leave processes behind
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         for child in reversed(self.children):
             if child.process.poll() is None:
                 child.process.terminate()
@@ -112,6 +118,19 @@ class Demo:
         """The same with ``--json``."""
         answer: dict[str, Any] = json.loads(self.bridge(*arguments, "--json"))
         return answer
+
+    def rows(self, statement: LiteralString, *values: object) -> list[dict[str, Any]]:
+        """What plain SQL on the agent's tables gives, as the operators' login may read them.
+
+        For looking again and again; a command of the bridge would be a process each time.
+        """
+        try:
+            if self._reader is None:
+                url = self.environment["BRIDGE_STORE__OPERATOR_URL"]
+                self._reader = psycopg.connect(url, autocommit=True, row_factory=dict_row)
+            return self._reader.execute(statement, values).fetchall()
+        except psycopg.Error as problem:
+            raise DemoError(f"the database does not answer: {problem}; logs: {self.folder}") from problem
 
     def wait_for(self, what: str, look: Callable[[], Any], within_s: float) -> Any:
         """Look again and again until there is something to see."""

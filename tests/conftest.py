@@ -238,25 +238,35 @@ def make_approved(hands: Hands) -> Callable[..., str]:
     return make
 
 
-LONGEST_FIRST = (
+HEAVY = (
+    "tests/cli/test_demo.py",
     "tests/benchmarks/",
     "tests/hmi/",
     "tests/simulator/",
     "tests/crash/",
     "tests/gateway/",
     "tests/links/",
+    "tests/publish/",
 )
-"""Files with few and long tests: begun last, they would run alone while the other workers have nothing left."""
+"""Files whose tests start many processes, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest; within a file nothing changes its place."""
+    """Two light files after each heavy one; within a file nothing changes its place.
 
-    def place(item: pytest.Item) -> int:
-        folders = [n for n, folder in enumerate(LONGEST_FIRST) if item.nodeid.startswith(folder)]
-        return folders[0] if folders else len(LONGEST_FIRST)
-
-    items.sort(key=place)
+    Workers take files in this order: heavy ones begun last would run alone at the end, and all of them at the
+    same time would keep one another waiting.
+    """
+    files = dict.fromkeys(item.nodeid.split("::")[0] for item in items)
+    heavy = sorted((n, file) for file in files for n, start in enumerate(HEAVY) if file.startswith(start))
+    first = [file for _, file in heavy]
+    rest = [file for file in files if file not in first]
+    order = []
+    while first or rest:
+        order += [*first[:1], *rest[:2]]
+        first, rest = first[1:], rest[2:]
+    place = {file: n for n, file in enumerate(order)}
+    items.sort(key=lambda item: place[item.nodeid.split("::")[0]])
 
 
 @pytest.hookimpl(trylast=True)

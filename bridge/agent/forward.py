@@ -85,7 +85,12 @@ class Forwarder:
         self._from_disk = 0
         self._dropped = 0
         self.pressed = asyncio.Event()
-        """Set when so much waits that the next flush should not."""
+        """Set when so much waits that a store that takes its time should not be waited for."""
+        self.soon = asyncio.Event()
+        """Set when the next flush should not wait: much waits, or a source that waits for an acknowledgement.
+
+        Such a source may send only so much before it has one: what it can deliver is that, once per flush.
+        """
         self.stored = 0
 
     @property
@@ -108,6 +113,8 @@ class Forwarder:
         self._count += len(fresh)
         if self._count > self._queue_size // 2:
             self.pressed.set()
+        if again or self.pressed.is_set():
+            self.soon.set()
         if self._count > self._queue_size:
             limit = self._queue_size * (_ROOM if self._buffer.usable else 1)
             while self._count > limit:
@@ -115,6 +122,13 @@ class Forwarder:
                 self._count -= len(item.fresh)
                 self._drop(len(item.fresh), "the store is away, and the queue is full")
                 _tell([item])
+
+    def drop(
+        self, fresh: Sequence[Reading], batch: Sequence[Reading], link: TagLink | None, reason: str
+    ) -> None:
+        """Give a batch up that was never queued: what was new of it is counted, and `link` need not keep it."""
+        self._drop(len(fresh), reason)
+        _tell([_Item(fresh, batch, link, again=False)])
 
     def _drop(self, count: int, reason: str) -> None:
         if not self._dropped:
@@ -140,6 +154,7 @@ class Forwarder:
             return self._away
         finally:
             self.pressed.clear()
+            self.soon.clear()
             self._round.set()
 
     def _to_disk_first(self) -> bool:

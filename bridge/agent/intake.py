@@ -17,14 +17,13 @@ from bridge.domain.reading import Quality, Reading
 from bridge.errors import BufferDown
 from bridge.plant import Plant
 from bridge.ports import OthersRow, Place, ReadingBuffer, Store, TagLink
+from bridge.settings import LEAST_REMEMBERED
 
 log = structlog.get_logger(__name__)
 
 Finding = Anomaly | Cleared
 
 _ROWS_AT_ONCE = 1000
-# More than a broker may have sent without an acknowledgement (MQTT 5 counts them with 16 bits).
-_RECENT = 100_000
 
 
 class Intake:
@@ -38,14 +37,17 @@ class Intake:
         store: Store,
         buffer: ReadingBuffer,
         queue_size: int,
+        remembered: int = LEAST_REMEMBERED,
         found: Callable[[Finding], None],
     ) -> None:
+        """remembered: so many readings, at least, are recognised when their sources deliver them again."""
         self._plant = plant
         self._detector = detector
         self._store = store
         self._found = found
         self._buffer = buffer
-        self._recent = RecentReadings(_RECENT)
+        self._remembered = remembered
+        self._recent = RecentReadings(remembered)
         self._place: Place | None = None
         self.forward = Forwarder(store=store, buffer=buffer, queue_size=queue_size)
         """The way of what is taken in to the store."""
@@ -61,7 +63,7 @@ class Intake:
         if self._recalled:
             return
         try:
-            earlier = await self._buffer.recent(_RECENT)
+            earlier = await self._buffer.recent(self._remembered)
         except BufferDown:
             return  # it has said so itself
         for reading in earlier:
@@ -90,11 +92,20 @@ class Intake:
             took()
 
     def take(self, batch: Sequence[Reading], link: TagLink | None = None, *, again: bool = False) -> None:
-        """Detect in a batch and queue it for the store; `link` is told when it is safe."""
-        fresh = [reading for reading in batch if not self._seen(reading)]
-        if again or self._held is not None:
-            fresh = [reading for reading in fresh if self._recent.add(reading)]
-        self._observe(batch)
+        """Detect in a batch and queue it for the store; `link` is told when it is safe.
+
+        A batch that cannot be taken in counts as dropped, and the link need not keep it; the error goes on.
+        """
+        fresh = batch
+        try:
+            fresh = [reading for reading in batch if not self._seen(reading)]
+            if again or self._held is not None:
+                fresh = [reading for reading in fresh if self._recent.add(reading)]
+            self._observe(batch)
+        except Exception as problem:
+            # Its source must not wait for it for ever, nor deliver again and again what ends us each time.
+            self.forward.drop(fresh, batch, link, f"a batch could not be taken in: {problem!r}")
+            raise
         self.taken_in += len(fresh)
         self.forward.put(fresh, batch, link, again=again)
 

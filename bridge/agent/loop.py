@@ -90,6 +90,7 @@ class Agent:
             store=store,
             buffer=buffer,
             queue_size=settings.agent.queue_size,
+            remembered=settings.remembered,
             found=self._on_finding,
         )
         self._recommender = Recommender(
@@ -292,7 +293,7 @@ class Agent:
         forward = self._intake.forward
         while True:
             self._tell(await forward.flush())
-            await _within(self._settings.agent.flush_s, forward.pressed)
+            await _within(self._settings.agent.flush_s, forward.soon)
 
     async def _drain(self) -> None:
         while True:
@@ -435,6 +436,8 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=_LEAVING_S)
+        if left:
+            log.warning("agent.still_leaving", tasks=sorted(task.get_name() for task in left))
 
 
 async def _within(limit_s: float, event: asyncio.Event) -> None:

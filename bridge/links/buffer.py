@@ -23,7 +23,7 @@ from bridge.errors import BufferDown
 from bridge.links.buffer_body import decode, encode
 from bridge.links.buffer_file import NAME, Batch, BufferFile, Damaged
 from bridge.ports import BufferState, BufferStatus, Clock, Kept, Mark
-from bridge.settings import BufferSettings
+from bridge.settings import LEAST_REMEMBERED, BufferSettings
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -39,14 +39,24 @@ def was_used(settings: BufferSettings) -> bool:
 class DiskBuffer:
     """One folder of batches. Belongs to one event loop; `open` before use, `close` at the end."""
 
-    def __init__(self, settings: BufferSettings, tags: Mapping[str, Tag], clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: BufferSettings,
+        tags: Mapping[str, Tag],
+        clock: Clock,
+        *,
+        remembered: int = LEAST_REMEMBERED,
+    ) -> None:
+        """remembered: so many readings, at least, `recent` knows after they were removed."""
         self._settings = settings
+        self._remembered = remembered
         self._tags = tags
         self._clock = clock
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="buffer")
         self._file: BufferFile | None = None
         self._identity = uuid4().hex[:12]  # until the file tells its own
         self._in_flight: dict[int, int] = {}  # id -> readings
+        self._last_id = 0  # of the files that were set aside
         self._problem = "not opened yet"
         self._retry_at_s = 0.0
         self._lost = 0  # dropped by files that were closed, and by damage
@@ -222,6 +232,8 @@ class DiskBuffer:
                 max_bytes=settings.max_bytes,
                 max_age_s=settings.max_age_s,
                 drop_oldest=settings.when_full == "drop_oldest",
+                remembered=self._remembered,
+                after_id=self._last_id,
                 now_utc_s=self._clock.now_utc().timestamp(),
                 now_s=self._clock.monotonic_s(),
             )
@@ -234,6 +246,7 @@ class DiskBuffer:
         lost: int | None = None
         if file is not None:
             lost = file.depth
+            self._last_id = max(self._last_id, file.last_id)
             self._lost += file.dropped + lost
             with suppress(Damaged, BufferDown, OSError):  # torn as it is, that may fail too
                 file.close()

@@ -20,11 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import structlog
+
 from bridge.errors import BufferDown
 
+log = structlog.get_logger(__name__)
+
 NAME = "readings.sqlite"
-REMEMBERED = 100_000
-"""So many readings, at least, are still known after they were removed; see `ReadingBuffer.recent`."""
 
 _OURS = 0x42524447  # application_id: "BRDG"
 _VERSION = 1
@@ -75,14 +77,22 @@ class BufferFile:
         max_bytes: int,
         max_age_s: float,
         drop_oldest: bool,
+        remembered: int,
+        after_id: int,
         now_utc_s: float,
         now_s: float,
     ) -> None:
-        """Open or make the file. BufferDown when it is not writable, in use or not ours; Damaged when torn."""
+        """Open or make the file. BufferDown when it is not writable, in use or not ours; Damaged when torn.
+
+        remembered: so many readings, at least, are still known after they were removed. after_id: the ids of a new
+        file begin above it, so that ids of the file before it, which somebody may hold, mean nothing here.
+        """
         self.path = folder / NAME
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._drop_oldest = drop_oldest
+        self._to_remember = remembered
+        self._after_id = after_id
         self._opened_utc_s = now_utc_s
         self._started_s = now_s
         self._run_before_s = 0.0  # so long did earlier runs, as far as the file knows
@@ -96,6 +106,9 @@ class BufferFile:
         """Bytes in use."""
         self.full = False
         """Whether the newest batch cost another one its place, or found none."""
+        self.last_id = after_id
+        """The highest id that a batch ever had."""
+        self._unseen = False  # the last look at the file failed
         self._born_s: float | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,6 +133,9 @@ class BufferFile:
                 ).fetchone()
                 if row is not None:
                     self._last_before, self._run_before_s = row
+                (self.last_id,) = self._db.execute(
+                    "select max(?, coalesce(max(cast(seq as integer)), 0)) from sqlite_sequence", (after_id,)
+                ).fetchone()
                 self._look()
         except BaseException:
             self._db.close()
@@ -147,6 +163,7 @@ class BufferFile:
                 for statement in _TABLES.strip().split(";\n"):
                     self._db.execute(statement.rstrip(";"))
                 self._db.execute("insert into about values ('identity', ?)", (uuid4().hex[:12],))
+                self._db.execute("insert into sqlite_sequence values ('batches', ?)", (self._after_id,))
                 self._db.execute(f"pragma application_id = {_OURS}")
                 self._db.execute(f"pragma user_version = {_VERSION}")
             folder = os.open(self.path.parent, os.O_RDONLY)
@@ -190,7 +207,8 @@ class BufferFile:
                 batch_id = 0
             else:
                 batch_id = self._insert(body, readings, origin, number, remembered, now_utc_s, now_s)
-        self._look()
+        self.last_id = max(self.last_id, batch_id)
+        self._committed()
         return batch_id
 
     def _insert(
@@ -250,7 +268,7 @@ class BufferFile:
             if self._oldest_age_s(now_s) > self._max_age_s:
                 with self._transaction():
                     self._expire(in_flight, now_s)
-                self._look()
+                self._committed()
             found: list[Batch] = []
             rows = self._db.execute(
                 "select id, origin, number, readings, body from batches where done = 0 and id < ? order by id limit ?",
@@ -267,28 +285,26 @@ class BufferFile:
 
     def remove(self, ids: Sequence[int], *, unreadable: int = 0) -> None:
         """Let batches go; those that are to be remembered stay as such for a while."""
-        with self._translated():
-            with self._transaction():
-                for batch_id in ids:
-                    row = self._db.execute(
-                        "select readings, remembered from batches where done = 0 and id = ?", (batch_id,)
-                    ).fetchone()
-                    if row is None:
-                        continue  # dropped meanwhile
-                    readings, remembered = row
-                    self.depth -= readings
-                    if remembered and not unreadable:
-                        self._db.execute("update batches set done = 1 where id = ?", (batch_id,))
-                        self._remembered += readings
-                    else:
-                        self._db.execute("delete from batches where id = ?", (batch_id,))
-                while self._remembered > REMEMBERED and self._forget_oldest(down_to=REMEMBERED):
-                    pass
-            self.dropped += unreadable
-            self._look()
-            if not self.depth:
-                self.full = False
-                self._db.executescript(f"pragma incremental_vacuum({_PAGES_BACK})")  # execute takes one page
+        with self._translated(), self._transaction():
+            for batch_id in ids:
+                row = self._db.execute(
+                    "select readings, remembered from batches where done = 0 and id = ?", (batch_id,)
+                ).fetchone()
+                if row is None:
+                    continue  # dropped meanwhile
+                readings, remembered = row
+                self.depth -= readings
+                if remembered and not unreadable:
+                    self._db.execute("update batches set done = 1 where id = ?", (batch_id,))
+                    self._remembered += readings
+                else:
+                    self._db.execute("delete from batches where id = ?", (batch_id,))
+            limit = self._to_remember
+            while self._remembered > limit and self._forget_oldest(down_to=limit):
+                pass
+        self.dropped += unreadable
+        self.full = self.full and self.depth > 0
+        self._committed()
 
     def _forget_oldest(self, *, down_to: int = 0) -> bool:
         """Forget the oldest batch that is only remembered; False when there is none, or too few would be left."""
@@ -320,6 +336,23 @@ class BufferFile:
     def oldest_s(self, now_s: float) -> float | None:
         """For how long the oldest batch has been here; None when none waits."""
         return None if self._born_s is None else max(0.0, now_s - self._born_s)
+
+    def _committed(self) -> None:
+        """Look at the file after a change, and give space back when nothing waits.
+
+        What was committed stays so whatever becomes of that: told as a failure, a batch would be put here or stored
+        a second time. What is wrong with the file shows in the next piece of work.
+        """
+        try:
+            self._look()
+            if not self.depth:
+                self._db.executescript(f"pragma incremental_vacuum({_PAGES_BACK})")  # execute takes one page
+        except sqlite3.Error as problem:
+            if not self._unseen:
+                log.warning("buffer.look_failed", file=str(self.path), reason=str(problem))
+            self._unseen = True
+        else:
+            self._unseen = False
 
     def _look(self) -> None:
         """What `status` tells, so that telling it needs no look at the disk."""

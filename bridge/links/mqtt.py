@@ -20,8 +20,10 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from bridge.errors import AccessDenied, BridgeError, DeadlineExceeded, LinkDown
+from bridge.links.mqtt_acknowledging import Acknowledging
 from bridge.links.mqtt_frames import Frames, NotMqtt, Published, acknowledgements, published
 from bridge.links.mqtt_message import Answer, Message, Will
 from bridge.links.mqtt_security import refusal, tls_context
@@ -61,7 +63,8 @@ class MqttWire:
 
     Everything happens in the event loop's thread. persistent: the broker keeps subscriptions and messages of
     `client_id` for session_expiry_s. manual_ack: messages of QoS 1 are acknowledged by `acknowledge` and not
-    before; receive_maximum is then how many the broker may send ahead (MQTT 5 only; 0: 65,535).
+    before; receive_maximum is then how many the broker may send ahead (MQTT 5 only; 0: 65,535). no_local: what
+    we publish ourselves is not sent back to us (MQTT 5 only).
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class MqttWire:
         will: Will | None = None,
         manual_ack: bool = False,
         receive_maximum: int = 0,
+        no_local: bool = False,
     ) -> None:
         self.on_messages: Callable[[Sequence[Message]], None] = _nothing
         """Called in the order of arrival with what one piece of bytes brought."""
@@ -98,9 +102,11 @@ class MqttWire:
         self._pipe: Pipe | None = None
         self._closed = asyncio.Event()
         self._frames = Frames(settings.max_message_bytes, version_5=self._version_5)
-        self._unacknowledged: dict[int, bool] = {}  # mid -> may be acknowledged; in the order of arrival
+        self._no_local = no_local and self._version_5
+        self._unacknowledged = Acknowledging(manual=manual_ack)
         self._answers: dict[tuple[str, int], asyncio.Future[Any]] = {}
         self._in_flight = 0  # of QoS 1, not yet acknowledged by the broker
+        self._room = asyncio.Event()  # set when one of them was acknowledged, or never will be
         self._quota = 65_535
         self._keepalive_s = settings.keepalive_s
         self._sent_s = 0.0
@@ -232,6 +238,7 @@ class MqttWire:
             if not answer.done():
                 answer.set_exception(LinkDown(f"{self._settings.broker}: {reason}"))
                 answer.exception()  # somebody may have stopped waiting
+        self._room.set()
         self.on_lost()
 
     def _keep_alive(self) -> None:
@@ -280,13 +287,13 @@ class MqttWire:
     def _take(self, found: Published, too_long: int, received_utc: datetime, arrived: list[Message]) -> None:
         topic, payload, qos, retained, duplicate, mid = found
         if qos:
-            self._unacknowledged[mid] = not self._manual_ack
+            self._unacknowledged.came(mid)
         try:
             name = topic.decode()
         except UnicodeDecodeError:
             # No tag can have such a name, and MQTT forbids it (§1.5.4): taken off the broker and counted.
             self.unreadable += 1
-            self._unacknowledged.update({mid: True} if qos else {})
+            self._unacknowledged.allow([mid])
         else:
             if too_long:
                 self.too_long += 1
@@ -296,19 +303,11 @@ class MqttWire:
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Tell the broker that it may forget these; each leaves when all before it may (MQTT 5.0 §4.6)."""
-        for message in messages:
-            if message.qos and message.mid in self._unacknowledged:
-                self._unacknowledged[message.mid] = True
+        self._unacknowledged.allow(message.mid for message in messages if message.qos)
         self._acknowledge_kept()
 
     def _acknowledge_kept(self) -> None:
-        kept = []
-        for mid, may_go in self._unacknowledged.items():
-            if not may_go:
-                break
-            kept.append(mid)
-        for mid in kept:
-            del self._unacknowledged[mid]
+        kept = self._unacknowledged.due()
         if kept and self.is_open and self._pipe is not None:
             # In one piece: a backlog of thousands, a call and a packet each, would hold the loop for seconds.
             self._pipe.send(acknowledgements(kept))
@@ -363,10 +362,7 @@ class MqttWire:
         self._demand_open()
         assert self._transport is not None
         if qos and self._in_flight >= self._quota:
-            raise NothingSent(
-                f"{self._settings.broker}: {self._in_flight} messages are not acknowledged yet, "
-                "and the broker takes no more at once"
-            )
+            raise NothingSent(f"{self._settings.broker}: the broker takes no more than {self._quota} at once")
         if self._transport.get_write_buffer_size() > _WAITING_MAX:
             raise NothingSent(f"{self._settings.broker}: the broker does not take what was sent before")
         try:
@@ -382,6 +378,12 @@ class MqttWire:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         answer.set_result(Answer(False, "not answered"))
         return answer
+
+    async def room(self) -> None:
+        """Wait until the broker takes another message of QoS 1, or the wire is lost; the caller holds the deadline."""
+        while self._in_flight >= self._quota and self.is_open:
+            self._room.clear()
+            await self._room.wait()
 
     def _expiring(self, expiry_s: int) -> Properties | None:
         if not (expiry_s and self._version_5):
@@ -406,7 +408,8 @@ class MqttWire:
         async with self._step("subscribe"):
             self._demand_open()
             try:
-                _, mid = self._client.subscribe(list(filters))
+                options = [(topic, SubscribeOptions(qos, noLocal=True)) for topic, qos in filters]
+                _, mid = self._client.subscribe(options if self._no_local else list(filters))
             except ValueError as problem:
                 raise AccessDenied(f"{self._settings.broker}: {problem}: {filters!r}") from problem
             codes = await self._expect("subscribe", _number(mid))
@@ -419,9 +422,17 @@ class MqttWire:
                 self._demand_open()
                 await self._expect("unsubscribe", _number(self._client.unsubscribe(list(filters))[1]))
 
-    async def probe(self) -> None:
-        """A round trip: what was sent before has been taken, what the broker had for us before has arrived.
+    async def caught_up(self) -> bool:
+        """A round trip, and whether it shows that the broker holds back nothing of what it kept for us."""
+        begin = self._unacknowledged.look()
+        async with self._step("look whether all is here"):
+            await self.probe()
+        return self._unacknowledged.nothing_behind(begin)
 
+    async def probe(self) -> None:
+        """A round trip: what was sent before has been taken, and what the broker had sent us has arrived.
+
+        Not so what it holds back until messages of QoS 1 are acknowledged (its window is full): see `caught_up`.
         The caller holds the deadline.
         """
         self._demand_open()
@@ -432,6 +443,7 @@ class MqttWire:
         if ("publish", mid) not in self._answers:
             return  # of QoS 0: the library says so when it has handed the bytes over
         self._in_flight -= 1
+        self._room.set()
         unheard = code.value == _NO_MATCHING_SUBSCRIBERS
         self._answer("publish", mid, Answer(code.is_failure, code.getName(), unheard))
 

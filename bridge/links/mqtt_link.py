@@ -10,9 +10,10 @@ from bridge.domain.tag import Tag
 from bridge.errors import AccessDenied, TryAgain
 from bridge.links.freshness import Freshness
 from bridge.links.mqtt import MqttWire
+from bridge.links.mqtt_addresses import Topics
 from bridge.links.mqtt_security import in_the_clear
 from bridge.links.mqtt_session import client_id, pace
-from bridge.links.mqtt_topics import PlainSession, Topics
+from bridge.links.mqtt_topics import PlainSession
 from bridge.links.reading_queue import ReadingQueue
 from bridge.links.supervision import SupervisedLink
 from bridge.ports import Clock
@@ -20,6 +21,8 @@ from bridge.settings.links import MqttLinkSettings
 
 _RECEIVE_MAXIMUM = 65_535
 _LOOK_S = 0.1
+LIVE = "-live"
+"""Added to the client_id of a kept session: what is present comes over a clean one beside it."""
 
 
 class MqttLink(SupervisedLink):
@@ -54,20 +57,32 @@ class MqttLink(SupervisedLink):
     def _make(
         self, freshness: Freshness, sink: Callable[[list[Reading]], None], id: str, *, persistent: bool
     ) -> PlainSession:
-        settings = self._settings
-        # So many messages that what they hold fits the queue: then a slow consumer slows the broker down, and
-        # nothing is dropped here.
-        ahead = settings.buffer_values // (2 * self._topics.tags_per_message)
-        wire = MqttWire(
+        settings, storage = self._settings, None
+        if persistent:
+            # So many messages that what they hold fits the queue: then a slow consumer slows the broker down, and
+            # nothing is dropped here.
+            ahead = settings.buffer_values // (2 * self._topics.tags_per_message)
+            storage = MqttWire(
+                settings,
+                self._clock,
+                client_id=id,
+                persistent=True,
+                session_expiry_s=settings.session_expiry_s,
+                manual_ack=True,
+                receive_maximum=max(1, min(ahead, _RECEIVE_MAXIMUM)),
+                no_local=True,
+            )
+            id = f"{id}{LIVE}"
+        return PlainSession(
+            MqttWire(settings, self._clock, client_id=id, no_local=True),
             settings,
+            self._topics,
+            freshness,
+            sink,
             self._clock,
-            client_id=id,
-            persistent=persistent,
-            session_expiry_s=settings.session_expiry_s,
-            manual_ack=persistent,
-            receive_maximum=max(1, min(ahead, _RECEIVE_MAXIMUM)),
+            link=self._name,
+            storage=storage,
         )
-        return PlainSession(wire, settings, self._topics, freshness, sink, self._clock, link=self._name)
 
     async def check(self) -> list[str]:
         """Connect once under another client id, listen for `refresh_s`, and list all problems found.
@@ -82,6 +97,12 @@ class MqttLink(SupervisedLink):
             found.append(
                 f"link {self._name}: with command_qos = 1 on MQTT 3.1.1 the broker may deliver a command late, to a "
                 "device that was away when it was sent; set command_qos = 0, or version = 5, where commands expire"
+            )
+        if settings.version == "3.1.1" and settings.persistent:
+            found.append(
+                f"link {self._name}: with persistent on MQTT 3.1.1 the broker alone decides how many messages it sends "
+                "ahead (mosquitto: max_inflight_messages, 20) and how many it keeps for us (max_queued_messages, 1000; "
+                "beyond that it drops without a word); set version = 5, where we say how many it may send ahead"
             )
         freshness = Freshness(self._freshness.tags)
         # Another id: with its own it would throw the running bridge out, and empty a kept session.

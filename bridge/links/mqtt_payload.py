@@ -51,7 +51,8 @@ class Confirmation(NamedTuple):
     """What a device says about a command. `id` is empty and `accepted` None when it says nothing of them.
 
     `said` is its own word for yes or no, or its reason, as a person and a database can read it; empty when it gave
-    none. `time_utc` is None when it says none, or one that cannot be read.
+    none. `time_utc` is None when it says none, or one that cannot be read. `reported`: it names a value, which is
+    None in `value` when it cannot be one of the tag.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Confirmation(NamedTuple):
     accepted: bool | None
     said: str
     time_utc: datetime | None = None
+    reported: bool = False
 
 
 def parse(address: str) -> Address:
@@ -139,7 +141,7 @@ class Format:
             text = str(document)
             if text.lower().startswith(_NO):
                 return Confirmation("", None, False, _readable(text))
-            return Confirmation("", _from_text(text, tag.data_type)[0], None, "")
+            return Confirmation("", _from_text(text, tag.data_type)[0], None, "", reported=True)
         if not isinstance(document, Mapping):
             return None
         found = _at(document, path or self._value_path)
@@ -152,7 +154,8 @@ class Format:
         if not isinstance(accepted, bool | None):
             return None
         time_utc, _ = _time(_at(document, self._time_path))
-        return Confirmation(id if isinstance(id, str) else "", value, accepted, said, time_utc)
+        reported = found is not _MISSING and found is not None
+        return Confirmation(id if isinstance(id, str) else "", value, accepted, said, time_utc, reported)
 
 
 def confirms(confirmation: Confirmation, value: Value, tag: Tag) -> bool:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from bridge.domain.reading import Reading
 from bridge.domain.tag import Tag
-from bridge.errors import BridgeError
 from bridge.links.freshness import Freshness
 from bridge.links.mqtt_message import Message
-from bridge.links.outcomes import unknown
+from bridge.links.outcomes import not_sent, unknown
 from bridge.links.supervision import NothingSent, Pace
 from bridge.ports import WriteOutcome
 from bridge.settings.links import BrokerSettings
@@ -33,7 +31,17 @@ UNFORESEEN = (ArithmeticError, ValueError, LookupError, TypeError, RecursionErro
 """What reading a message may raise beyond what its reader knows. Anybody may publish anything, and one message must
 not end a link for ever. Errors of the bridge and of the machine are not among them: they end the session as always."""
 
-_BEFORE_THE_CALLER_S = 0.02  # outcomes are said so much before the caller would give up
+_MARGIN = 0.1  # of the time there is: outcomes are said so much before the caller gives up
+
+
+class Sent(NamedTuple):
+    """A command that was handed to the wire, or not: its outcome to come, and words for when none comes."""
+
+    answer: asyncio.Future[WriteOutcome]
+    words: Words
+
+
+Send = Callable[[], Sent]
 
 
 class BrokerSession(ABC):
@@ -91,7 +99,7 @@ class BrokerSession(ABC):
         return ()
 
     async def read(self, tags: Sequence[Tag]) -> list[Reading]:
-        """What is known after a round trip: whatever the broker had for us before has arrived."""
+        """What is known after a round trip to the broker."""
         await self.probe()
         return [self._present(tag) for tag in tags]
 
@@ -141,35 +149,56 @@ class BrokerSession(ABC):
         answer.add_done_callback(self._pending.discard)
         return answer
 
-    async def _answers(
-        self, answers: Sequence[asyncio.Future[WriteOutcome]], until_s: float, unheard: Sequence[Words]
-    ) -> list[WriteOutcome]:
-        """Wait for the outcomes of commands just sent; what has none in time is unknown, with the words given.
+    async def _outcomes(self, sends: Sequence[Send], until_s: float, *, qos: int) -> list[WriteOutcome]:
+        """Send commands once and wait for their outcomes; what has none in time is unknown, with its words.
 
-        A command that the broker has taken is out of our hands, one that it may not have taken lies in a
-        buffer somewhere: then the wire is cut, so that it does not arrive after we called it unknown.
+        Beyond what the broker takes at once, a command of QoS 1 waits for its turn, and is not sent when that does
+        not come. A command that the broker has taken is out of our hands, one that it may not have taken lies in a
+        buffer somewhere: then the wire is cut, so that it does not arrive after we called it unknown. What is
+        known when the caller's time is over is said all the same: a busy loop may wake us too late.
         """
         loop = asyncio.get_running_loop()
-        taken = asyncio.create_task(self._wire.probe())
+        margin_s = _MARGIN * max(0.0, until_s - loop.time())
+        sent: list[Sent] = []
+        taken: asyncio.Task[None] | None = None
         try:
-            if answers:
-                await asyncio.wait(answers, timeout=max(0.0, until_s - loop.time() - _BEFORE_THE_CALLER_S))
-            if not all(answer.done() for answer in answers) and not (
-                taken.done() and taken.exception() is None
-            ):
-                self._overdue(answers, unheard)
-                self.drop("a command was not taken by the broker in time")
-            self._overdue(answers, unheard)
-            return [answer.result() for answer in answers]
+            try:
+                async with asyncio.timeout_at(until_s - margin_s):
+                    for send in sends:
+                        if qos:
+                            await self._wire.room()
+                        sent.append(send())
+                    taken = asyncio.create_task(self._wire.probe())
+                    await asyncio.wait([answer for answer, _ in sent])
+            except TimeoutError:
+                pass
+            except asyncio.CancelledError:
+                if loop.time() < until_s:
+                    raise
+            self._overdue(sent, taken)
         finally:
-            taken.cancel()
-            with contextlib.suppress(asyncio.CancelledError, BridgeError):
-                await taken
+            if taken is not None:
+                taken.add_done_callback(_heard)
+                taken.cancel()
+        unsent = not_sent(
+            "BadTooManyOperations",
+            "the broker had not taken the commands before it in time, and takes no more at once",
+        )
+        return [answer.result() for answer, _ in sent] + [unsent] * (len(sends) - len(sent))
 
-    def _overdue(self, answers: Sequence[asyncio.Future[WriteOutcome]], unheard: Sequence[Words]) -> None:
-        for answer, words in zip(answers, unheard, strict=True):
-            if not answer.done():
-                answer.set_result(unknown("BadTimeout", words()))
+    def _overdue(self, sent: Sequence[Sent], taken: asyncio.Task[None] | None) -> None:
+        open = [(answer, words) for answer, words in sent if not answer.done()]
+        for answer, words in open:
+            answer.set_result(unknown("BadTimeout", words()))
+        proved = taken is not None and taken.done() and not taken.cancelled() and taken.exception() is None
+        if open and not proved:
+            self.drop("a command was not taken by the broker in time")
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """Look at how a task ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _nothing(_: object) -> None:

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from bridge.domain.reading import Quality, Reading
+from bridge.domain.reading import Quality, Reading, is_late
 from bridge.domain.tag import DataType, Tag, Value, equal_enough
-from bridge.errors import ConfigError
 from bridge.links.freshness import Freshness
+from bridge.links.mqtt_addresses import Topics
 from bridge.links.mqtt_message import Answer, Message
-from bridge.links.mqtt_payload import Address, Format, confirms, parse
-from bridge.links.mqtt_session import UNFORESEEN, BrokerSession
+from bridge.links.mqtt_payload import Confirmation, Format, as_text, confirms
+from bridge.links.mqtt_reader import LAST_USABLE, Found, Reader
+from bridge.links.mqtt_session import UNFORESEEN, BrokerSession, Sent
+from bridge.links.mqtt_storage import BATCH_MAX, Storage
 from bridge.links.outcomes import not_sent, refused
 from bridge.links.supervision import NothingSent, batched, unreadable
 from bridge.ports import Clock, WriteOutcome, WriteResult
@@ -31,45 +33,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _FILTERS_PER_CALL = 500
-LAST_USABLE = "UncertainLastUsableValue"
-_BATCH_MAX = 500  # readings; small against the queue, so that a whole batch is kept or dropped
 
 
-class Topics:
-    """Which tags live where; made once from the configuration. ConfigError lists every address that cannot be."""
-
-    def __init__(self, link: str, settings: MqttLinkSettings, tags: Sequence[Tag]) -> None:
-        self.addresses: list[Address] = []
-        self.values: dict[str, list[int]] = {}
-        self.confirmations: dict[str, list[int]] = {}
-        self.commands: dict[int, str] = {}
-        problems = []
-        for handle, tag in enumerate(tags):
-            try:
-                address = parse(tag.address)
-                if settings.payload == "raw" and address.path is not None:
-                    raise ValueError(
-                        f"a path in JSON makes no sense with payload = raw, found {tag.address!r}"
-                    )
-            except ValueError as problem:
-                problems.append(f"link {link}: tag {tag.path}: address: {problem}")
-                continue
-            self.addresses.append(address)
-            self.values.setdefault(address.topic, []).append(handle)
-            if tag.writable:
-                self.commands[handle] = settings.command_topic.replace("{topic}", address.topic)
-                confirmed = settings.confirm_topic.replace("{topic}", address.topic)
-                self.confirmations.setdefault(confirmed, []).append(handle)
-        if problems:
-            raise ConfigError(problems)
-
-    @property
-    def tags_per_message(self) -> int:
-        """Most tags that one message speaks of."""
-        return max(map(len, self.values.values()), default=1)
-
-
-class _Sent(NamedTuple):
+class _Last(NamedTuple):
     """The last set-point that left for a tag; until the device says something newer, it may still take effect."""
 
     value: Value
@@ -80,12 +46,18 @@ class _Command(NamedTuple):
     """A set-point on its way."""
 
     handle: int
-    value: Value
+    last: _Last
     answer: asyncio.Future[WriteOutcome]
+    heard: list[str]  # what came and did not confirm it
 
 
 class PlainSession(BrokerSession):
-    """See `bridge.links.supervision.Session`."""
+    """See `bridge.links.supervision.Session`.
+
+    wire: of a clean session, for all that somebody acts on: present values, reads, commands and what devices say
+    to them. storage: the wire of a kept session, whose messages are handed on and acknowledged when they are
+    stored; without it what `wire` brings is handed on.
+    """
 
     def __init__(
         self,
@@ -97,38 +69,48 @@ class PlainSession(BrokerSession):
         clock: Clock,
         *,
         link: str,
+        storage: MqttWire | None = None,
     ) -> None:
         super().__init__(wire, freshness)
         self._settings = settings
         self._topics = topics
         self._format = Format(settings)
+        self._reader = Reader(self._format, topics, freshness.tags)
         self._sink = sink
         self._clock = clock
         self._link = link
         self._said: list[Reading | None] = [None] * len(freshness.tags)
+        self._newest_utc: list[datetime | None] = [None] * len(freshness.tags)  # said on its topic as present
         self.why: dict[int, str] = {}
         """Words for each handle whose latest message could not be used as it is."""
-        self.untimed: set[int] = set()
-        """Handles whose messages carry no time of their own."""
-        self._backlog = False
         self._unheard: dict[int, str] = {}  # handle -> why its confirmations cannot be heard
         self._commands: dict[str, _Command] = {}
-        self._sent: dict[
-            int, _Sent
-        ] = {}  # by handle; what a new session hears live is newer than what was sent
-        self._owed: dict[
-            int, tuple[list[Reading], list[Message]]
-        ] = {}  # by id() of the batch, which is kept here
-        self._strange: set[str] = set()
-        self._unwanted: list[str] = []
+        self._sent: dict[int, _Last] = {}  # by handle; what a new session hears is newer than what was sent
+        self._storage: Storage | None = None
+        if storage is not None:
+            reader = Reader(self._format, topics, freshness.tags)
+            self._storage = Storage(storage, topics, self._read, reader, sink, link=link)
+            storage.on_lost = lambda: self._lose(storage.loss)
 
-    # --- opening ---
+    @property
+    def untimed(self) -> set[int]:
+        """Handles whose messages carry no time of their own."""
+        return self._reader.untimed
+
+    @property
+    def heard_s(self) -> float:
+        """Monotonic time of the last byte from the broker; of the wire that was silent for longer."""
+        if self._storage is None:
+            return self._wire.heard_s
+        return min(self._wire.heard_s, self._storage.wire.heard_s)
+
+    # --- opening and ending ---
 
     async def open(self) -> None:
         """Connect; raises LinkDown, DeadlineExceeded or AccessDenied."""
-        self._backlog = self._settings.persistent
-        remembered = await self._wire.connect()
-        self._backlog = self._settings.persistent and remembered
+        await self._wire.connect()
+        if self._storage is not None:
+            await self._storage.open()
 
     async def subscribe(self, handles: Sequence[int]) -> Mapping[int, str]:
         """Ask for the tags' topics and those of their confirmations; what was refused, with the reason."""
@@ -137,10 +119,14 @@ class PlainSession(BrokerSession):
         confirmations = [
             t for t, members in self._topics.confirmations.items() if wanted.intersection(members)
         ]
-        refusals = await self._ask([(topic, self._settings.qos) for topic in values])
-        unheard = await self._ask([(topic, 1) for topic in confirmations])
+        refusals: dict[str, str] = {}
+        qos: int = self._settings.qos
+        if self._storage is not None:
+            refusals = await self._ask(self._storage.wire, [(topic, qos) for topic in values])
+            qos = 0  # what is present now is never queued behind what was
+        refusals |= await self._ask(self._wire, [(topic, qos) for topic in values])
+        unheard = await self._ask(self._wire, [(topic, 1) for topic in confirmations])
         await self.probe()
-        self._backlog = False
         found: dict[int, str] = {}
         for topic, why in unheard.items():
             for handle in self._topics.confirmations[topic]:
@@ -154,119 +140,109 @@ class PlainSession(BrokerSession):
             found.update(dict.fromkeys(self._topics.values[topic], f"{topic}: {why}"))
         return {handle: why for handle, why in found.items() if handle in wanted}
 
-    async def _ask(self, filters: Sequence[tuple[str, int]]) -> dict[str, str]:
+    async def _ask(self, wire: MqttWire, filters: Sequence[tuple[str, int]]) -> dict[str, str]:
         refusals: dict[str, str] = {}
         for chunk in batched(filters, _FILTERS_PER_CALL):
-            answers = await self._wire.subscribe(chunk)
+            answers = await wire.subscribe(chunk)
             refusals.update({topic: why for (topic, _), why in zip(chunk, answers, strict=True) if why})
         return refusals
 
+    async def probe(self) -> None:
+        """A round trip to the broker, on each wire; the caller holds the deadline."""
+        await super().probe()
+        if self._storage is not None:
+            await self._storage.wire.probe()
+
     async def renew(self) -> None:
-        """Take back what a kept session still subscribes and no tag wants any more."""
-        if self._unwanted:
-            unwanted, self._unwanted = self._unwanted, []
-            log.info("link.topics_unwanted", link=self._link, topics=len(unwanted), first=unwanted[0])
-            await self._wire.unsubscribe(unwanted)
+        """See how far the kept session is."""
+        if self._storage is not None:
+            await self._storage.renew()
+
+    def kept(self, batch: Sequence[Reading]) -> None:
+        """The batch is on durable storage, or dropped and counted: the broker may forget its messages."""
+        if self._storage is not None:
+            self._storage.kept(batch)
+
+    def drop(self, reason: str) -> None:
+        """Cut both wires now; what was not yet sent never will be."""
+        super().drop(reason)
+        if self._storage is not None:
+            self._storage.wire.cut(reason)
+
+    async def close(self) -> None:
+        """Take leave politely within a second, then drop."""
+        if self._storage is not None:
+            await asyncio.gather(super().close(), self._storage.wire.leave())
+        else:
+            await super().close()
+
+    def _lose(self, reason: str) -> None:
+        if self._storage is not None:
+            self._storage.end()
+        super()._lose(reason)
 
     # --- values ---
 
     def _take(self, messages: Sequence[Message]) -> None:
         now_s = self._clock.monotonic_s()
         batch: list[Reading] = []
-        sources: list[Message] = []
         for message in messages:
-            handles = self._topics.values.get(message.topic)
-            sources.append(message)
-            try:
-                if message.topic in self._topics.confirmations:
+            if message.topic in self._topics.confirmations:
+                try:
                     self._confirmed(message)
-                elif handles is None:
-                    self._note_strange(message.topic)
-                if handles is not None:
-                    batch += self._readings(message, handles, now_s)
-            except UNFORESEEN as problem:
-                self._note_failed(self._link, message, problem)
-                batch += self._spoiled(message, handles or (), now_s, ("BadInternalError", str(problem)))
-            if len(batch) >= _BATCH_MAX:
-                self._hand_on(batch, sources)
-                batch, sources = [], []
-        self._hand_on(batch, sources)
+                except UNFORESEEN as problem:
+                    self._note_failed(self._link, message, problem)
+            handles = self._topics.values.get(message.topic, ())
+            for found in self._read(self._reader, message, handles, message.retained or message.duplicate):
+                self._note(found, now_s)
+                batch.append(found.reading)
+            if len(batch) >= BATCH_MAX:
+                self._hand_on(batch)
+                batch = []
+        self._hand_on(batch)
 
-    def _hand_on(self, batch: list[Reading], sources: list[Message]) -> None:
-        if not batch:
-            self._wire.acknowledge(sources)
-            return
-        if self._settings.persistent:
-            self._owed[id(batch)] = (batch, sources)
-        self._sink(batch)
-
-    def kept(self, batch: Sequence[Reading]) -> None:
-        """The batch is on durable storage, or dropped and counted: the broker may forget its messages."""
-        owed = self._owed.pop(id(batch), None)
-        if owed is not None:
-            self._wire.acknowledge(owed[1])
-
-    def _readings(self, message: Message, handles: Sequence[int], now_s: float) -> list[Reading]:
-        freshness, received_utc = self._freshness, message.received_utc
-        past = self._is_past(message)
-        if message.too_long:
-            why = f"{message.too_long:,} bytes are more than max_message_bytes"
-            return self._spoiled(message, handles, now_s, ("BadEncodingLimitsExceeded", why))
+    def _read(self, reader: Reader, message: Message, handles: Sequence[int], past: bool) -> list[Found]:
         try:
-            document = self._format.document(message.payload)
-        except ValueError as problem:
-            return self._spoiled(message, handles, now_s, ("BadDecodingError", str(problem)))
-        found = []
-        for handle in handles:
-            tag = freshness.tags[handle]
-            said = self._format.read(document, tag, self._topics.addresses[handle].path, received_utc)
-            quality, status = said.quality, said.status
-            if said.time_utc is None:
-                self.untimed.add(handle)
-                if past and quality is Quality.GOOD:
-                    # It may be of any age, and its arrival says nothing of it.
-                    quality, status = Quality.UNCERTAIN, LAST_USABLE
-            time_utc = said.time_utc or received_utc
-            found.append(Reading(tag, said.value, quality, time_utc, received_utc, status, past))
-            self._note(handle, found[-1], said.why, now_s)
-        return found
+            return reader.read(message, handles, past=past)
+        except UNFORESEEN as problem:
+            self._note_failed(self._link, message, problem)
+            return reader.spoiled(message, handles, "BadInternalError", str(problem), past=past)
 
-    def _spoiled(
-        self, message: Message, handles: Sequence[int], now_s: float, wrong: tuple[str, str]
-    ) -> list[Reading]:
-        """What a message that cannot be read says of its tags: no value, with a status and words."""
-        status, why = wrong
-        at_utc, past = message.received_utc, self._is_past(message)
-        found = []
-        for handle in handles:
-            tag = self._freshness.tags[handle]
-            found.append(Reading(tag, None, Quality.BAD, at_utc, at_utc, status, past))
-            self._note(handle, found[-1], why, now_s)
-        return found
+    def _hand_on(self, batch: list[Reading]) -> None:
+        if batch and self._storage is None:
+            self._sink(batch)
 
-    def _is_past(self, message: Message) -> bool:
-        return message.retained or message.duplicate or self._backlog
-
-    def _note(self, handle: int, reading: Reading, why: str, now_s: float) -> None:
+    def _note(self, found: Found, now_s: float) -> None:
+        handle, reading, why = found
+        if not reading.replayed and reading.quality is not Quality.BAD:
+            newest_utc = self._newest_utc[handle]
+            if newest_utc is not None and reading.source_time_utc < newest_utc <= reading.received_utc:
+                return  # out of order, or from a source that repeats what was; not so if its clock was ahead
+            if is_late(reading):
+                age_s = (reading.received_utc - reading.source_time_utc).total_seconds()
+                why = (
+                    why or f"it was {age_s:.0f} s old on arrival, more than stale_after_s; is a clock wrong?"
+                )
+                reading = reading._replace(replayed=True)
+            else:
+                self._newest_utc[handle] = reading.source_time_utc
+        self._say_why(handle, reading.tag, why)
         before = self._said[handle]
         if reading.replayed and before is not None and not before.replayed:
             return  # older news than what is known
         self._said[handle] = reading
-        if why:
-            if handle not in self.why:
-                log.warning("link.value_unusable", link=self._link, tag=reading.tag.path, reason=why)
-            self.why[handle] = why
-        elif handle in self.why:
-            del self.why[handle]
-            log.info("link.value_usable_again", link=self._link, tag=reading.tag.path)
-        self._freshness.note(handle, reading)
+        self._freshness.note(handle, _of_the_past(reading) if reading.replayed else reading)
         if not reading.replayed:
             self._freshness.notified_s[handle] = now_s
 
-    def _note_strange(self, topic: str) -> None:
-        if topic not in self._strange:
-            self._strange.add(topic)
-            self._unwanted.append(topic)
+    def _say_why(self, handle: int, tag: Tag, why: str) -> None:
+        if why:
+            if handle not in self.why:
+                log.warning("link.value_unusable", link=self._link, tag=tag.path, reason=why)
+            self.why[handle] = why
+        elif handle in self.why:
+            del self.why[handle]
+            log.info("link.value_usable_again", link=self._link, tag=tag.path)
 
     def _present(self, tag: Tag) -> Reading:
         handle = self._known.get(tag.path)
@@ -276,9 +252,7 @@ class PlainSession(BrokerSession):
         if said is None:
             return unreadable(tag, "BadWaitingForInitialData", self._clock)
         past = said.replayed or self._precedes_command(handle, said)
-        if past and said.quality is Quality.GOOD:
-            return said._replace(quality=Quality.UNCERTAIN, status=LAST_USABLE)
-        return said._replace(confirmed=not past)
+        return _of_the_past(said) if past else said._replace(confirmed=True)
 
     def _precedes_command(self, handle: int, said: Reading) -> bool:
         """Whether a value is from before the last set-point was sent, and so no word on what became of it.
@@ -304,16 +278,13 @@ class PlainSession(BrokerSession):
     async def write(self, writes: Sequence[tuple[Tag, Value]], until_s: float) -> list[WriteOutcome]:
         """Send once; a device that confirms has accepted, a broker or device that says no has refused."""
         self._demand_wire()
-        answers = [self._send(tag, value) for tag, value in writes]
-        words = [functools.partial(self._no_word, tag) for tag, _ in writes]
-        return await self._answers(answers, until_s, words)
+        sends = [functools.partial(self._send, tag, value) for tag, value in writes]
+        return await self._outcomes(sends, until_s, qos=self._settings.command_qos)
 
-    def _no_word(self, tag: Tag) -> str:
-        return f"{self._topics.commands[self._known[tag.path]]} was sent, and no confirmation came in time"
-
-    def _send(self, tag: Tag, value: Value) -> asyncio.Future[WriteOutcome]:
-        handle = self._known[tag.path]
+    def _send(self, tag: Tag, value: Value) -> Sent:
+        handle, heard = self._known[tag.path], list[str]()
         answer = self._pend()
+        sent = Sent(answer, functools.partial(self._no_word, handle, heard))
         id, now_utc = uuid.uuid4().hex, self._clock.now_utc()
         exact = float(value) if tag.data_type in (DataType.FLOAT, DataType.DOUBLE) else value
         path = self._topics.addresses[handle].path
@@ -326,17 +297,21 @@ class PlainSession(BrokerSession):
             )
         except NothingSent as problem:
             answer.set_result(not_sent("BadTooManyOperations", str(problem)))
-            return answer
-        before, sent = self._sent.get(handle), _Sent(exact, now_utc)
-        self._sent[handle] = sent
-        answer.add_done_callback(functools.partial(self._take_back_if_refused, handle, sent, before))
+            return sent
+        before, last = self._sent.get(handle), _Last(exact, now_utc)
+        self._sent[handle] = last
+        answer.add_done_callback(functools.partial(self._take_back_if_refused, handle, last, before))
         taken.add_done_callback(functools.partial(self._taken, tag, answer))
-        self._commands[id] = _Command(handle, exact, answer)
+        self._commands[id] = _Command(handle, last, answer, heard)
         answer.add_done_callback(lambda _: self._commands.pop(id, None))
-        return answer
+        return sent
+
+    def _no_word(self, handle: int, heard: Sequence[str]) -> str:
+        words = heard[-1] if heard else "no confirmation came in time"
+        return f"{self._topics.commands[handle]} was sent, and {words}"
 
     def _take_back_if_refused(
-        self, handle: int, sent: _Sent, before: _Sent | None, answer: asyncio.Future[WriteOutcome]
+        self, handle: int, sent: _Last, before: _Last | None, answer: asyncio.Future[WriteOutcome]
     ) -> None:
         """What was refused will not take effect any more: then only what was sent before may."""
         if answer.cancelled() or answer.result().result is not WriteResult.REFUSED:
@@ -371,35 +346,56 @@ class PlainSession(BrokerSession):
             if said is None:
                 log.warning("link.confirmation_unreadable", link=self._link, topic=message.topic)
                 return
-            sent = self._sent.get(handle)
-            if said.accepted is not False and sent is not None and confirms(said, sent.value, tag):
-                self._reached(handle, sent, said.time_utc, message.received_utc)
+            last = self._sent.get(handle)
+            if said.accepted is not False and last is not None and confirms(said, last.value, tag):
+                self._reached(handle, last, said.time_utc, message.received_utc)
             if said.id:
                 concerned = [self._commands[said.id]] if said.id in self._commands else []
             else:
                 concerned = [command for command in self._commands.values() if command.handle == handle]
                 if len(concerned) > 1:  # which one a nameless no is about cannot be told
-                    concerned = [c for c in concerned if confirms(said, c.value, tag)][:1]
+                    concerned = [c for c in concerned if confirms(said, c.last.value, tag)][:1]
             for command in concerned:
-                if command.handle != handle or command.answer.done():
-                    continue
-                if said.accepted is False:
-                    command.answer.set_result(
-                        refused("BadDeviceFailure", f"the device said no: {said.said or 'without a reason'}")
-                    )
-                elif (said.accepted and said.id) or confirms(said, command.value, tag):
-                    status = said.said if said.said.startswith("Good") else "Good"
-                    command.answer.set_result(WriteOutcome(result=WriteResult.ACCEPTED, status=status))
+                if command.handle == handle and not command.answer.done():
+                    self._judge(command, said, tag)
 
-    def _reached(self, handle: int, sent: _Sent, told_utc: datetime | None, received_utc: datetime) -> None:
+    def _judge(self, command: _Command, said: Confirmation, tag: Tag) -> None:
+        """What a confirmation says of a command; nothing, if it is of before the sending or of another value."""
+        answer, last = command.answer, command.last
+        if _is_before(said.time_utc, last):
+            command.heard.append("the confirmation that came has a time before the sending")
+        elif said.accepted is False:
+            words = f"the device said no: {said.said or 'without a reason'}"
+            answer.set_result(refused("BadDeviceFailure", words))
+        elif said.reported and not confirms(said, last.value, tag):
+            shown = "another value" if said.value is None else as_text(said.value)
+            command.heard.append(f"the device confirmed {shown} instead of {as_text(last.value)}")
+        elif (said.accepted and said.id) or said.reported:
+            status = said.said if said.said.startswith("Good") else "Good"
+            answer.set_result(WriteOutcome(result=WriteResult.ACCEPTED, status=status))
+
+    def _reached(self, handle: int, last: _Last, told_utc: datetime | None, received_utc: datetime) -> None:
         """A device confirms the value sent: that is its newest word on the tag, until its topic says more.
 
         It is not handed on: what the topic shows is what is stored.
         """
-        if told_utc is None or not sent.sent_utc <= told_utc <= received_utc:
+        if _is_before(told_utc, last):
+            return
+        if told_utc is None or told_utc > received_utc:
             told_utc = received_utc
         tag = self._freshness.tags[handle]
-        self._said[handle] = Reading(tag, sent.value, Quality.GOOD, told_utc, received_utc)
+        self._said[handle] = Reading(tag, last.value, Quality.GOOD, told_utc, received_utc)
+
+
+def _is_before(told_utc: datetime | None, last: _Last) -> bool:
+    return told_utc is not None and _ms(told_utc) < _ms(last.sent_utc)
+
+
+def _of_the_past(reading: Reading) -> Reading:
+    """A good value that is not known to be present is the last one that was."""
+    if reading.quality is not Quality.GOOD:
+        return reading
+    return reading._replace(quality=Quality.UNCERTAIN, status=LAST_USABLE)
 
 
 def _ms(moment_utc: datetime) -> int:

@@ -9,7 +9,8 @@ data, deaths and commands that the broker had kept, which say nothing about now;
 refused unread, and unreadable ones; commands_seen: commands of others; duplicates, late, gaps, in_doubt, unborn:
 messages that came twice, from before a birth, out of order, without their predecessors, without a birth;
 unknown_metrics, type_changes, unreadable, irregular: what breaks the node's own announcements; historical:
-values marked so; deaths_ignored: of an earlier connection or of what was not alive; rebirths_asked; states_seen.
+values marked so; deaths_ignored: of an earlier connection or of what was not alive; lives_missed: deaths of a later
+connection whose birth was not seen; rebirths_asked; states_seen.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import Tag, Value
 from bridge.errors import PayloadError
 from bridge.links import sparkplug_address
+from bridge.links.sparkplug_block import Block
 from bridge.links.sparkplug_commands import Command, Commands, Facts
 from bridge.links.sparkplug_effects import Effects, Outgoing, utc
-from bridge.links.sparkplug_node import Block, Node, NodeState, Pace
+from bridge.links.sparkplug_node import Node, NodeState, Pace
 from bridge.links.sparkplug_readings import (
     LAST_KNOWN,
     METRIC_TYPES,
@@ -335,11 +337,13 @@ class Host:
         """Wait no longer for a command's confirmation; what was seen instead of it, empty when nothing was.
 
         Where nothing newer was heard of the tag, the node is asked for a birth, since it may never speak of the tag
-        by itself: what it answers after the command shows what became of it.
+        by itself: what it answers after the command shows what became of it. So is one whose clock was seen ahead
+        of ours: its reports may count for too old since that was mended, and births measure it anew.
         """
         handle = self._handles[tag.path]
-        if self._commands.unheard(handle):
-            self._places[handle][0].ask_soon()
+        node, _, _ = self._places[handle]
+        if self._commands.unheard(handle) or node.ahead_ms:
+            node.ask_soon()
         return self._commands.give_up(number)
 
     def withdraw(self, number: int) -> None:

@@ -9,8 +9,11 @@ from bridge.domain.reading import Quality, Reading
 from bridge.links.sparkplug_effects import Effects, Outgoing
 from bridge.links.sparkplug_readings import STALE
 from bridge.sparkplug.payload import encode
+from bridge.sparkplug.topics import Verb, topic
 from bridge.sparkplug.types import Metric, MetricType, Payload, PropertySet
 from bridge.sparkplug.values import shown, typed, wired
+
+REBIRTH = "Node Control/Rebirth"
 
 
 class Facts(NamedTuple):
@@ -91,11 +94,12 @@ class Commands:
         """Whether a command was sent to a tag since the node last spoke of it: its value is then of before."""
         return handle in self._unheard
 
-    def hear(self, first: int, born_ms: int | None, out: Effects) -> None:
+    def hear(self, first: int, born_ms: int | None, ahead_ms: int, out: Effects) -> None:
         """Note of which tags readings, from `first` on, are newer words than the command last sent.
 
         They are by their time, or by bringing the very value sent. born_ms: when the birth was sent that they come
-        from, since a birth tells what holds at that moment, however old the value is; None for data.
+        from, since a birth tells what holds at that moment, however old the value is; None for data. ahead_ms: how
+        far the node's clock is known to be ahead of ours, by which its times count for less.
         """
         if not self._unheard:
             return
@@ -106,7 +110,7 @@ class Commands:
             untimed = reading.source_time_utc is reading.received_utc
             time_ms = 0 if untimed else round(reading.source_time_utc.timestamp() * 1000)
             reached = reading.value == sent.target and reading.value.__class__ is sent.target.__class__
-            if reached or max(time_ms, born_ms or 0) > sent.sent_ms:
+            if reached or max(time_ms, born_ms or 0) - ahead_ms > sent.sent_ms:
                 del self._unheard[handle]
 
     def withdraw(self, number: int) -> None:
@@ -117,12 +121,13 @@ class Commands:
                 del self._unheard[handle]
                 return
 
-    def compare(self, first: int, out: Effects) -> None:
+    def compare(self, first: int, ahead_ms: int, out: Effects) -> None:
         """See whether readings of data, from `first` on, confirm a command.
 
-        They do by the target itself, reported good, at a time of the node not before the sending.
+        They do by the target itself, reported good, at a time of the node not before the sending, as far as it is
+        known by how much its clock is ahead.
         """
-        self.hear(first, None, out)
+        self.hear(first, None, ahead_ms, out)
         if not self._pending:
             return
         for handle, reading in zip(out.handles[first:], out.readings[first:], strict=True):
@@ -130,7 +135,7 @@ class Commands:
             if not waiting or reading.replayed:
                 continue
             for pending in tuple(waiting):
-                words = _missing(reading, pending)
+                words = _missing(reading, pending, ahead_ms)
                 if words:
                     pending.seen[:] = [words]
                 else:
@@ -155,7 +160,7 @@ class Commands:
         self._pending.clear()
 
 
-def _missing(reading: Reading, pending: _Pending) -> str:
+def _missing(reading: Reading, pending: _Pending, ahead_ms: int) -> str:
     """What a reading lacks to confirm a command; empty when nothing."""
     value, target = reading.value, pending.target
     if reading.status == STALE:
@@ -166,7 +171,14 @@ def _missing(reading: Reading, pending: _Pending) -> str:
         return f"the node reports the value, and it is {reading.status}"
     if reading.source_time_utc is reading.received_utc:
         return "the node reports the value without a time, which may be of before the command"
-    early_ms = pending.sent_ms - round(reading.source_time_utc.timestamp() * 1000)
+    early_ms = pending.sent_ms - round(reading.source_time_utc.timestamp() * 1000) + ahead_ms
     if early_ms > 0:
-        return f"the node reports the value with a time {early_ms} ms too early; compare the clocks"
+        ahead = f", its clock being {ahead_ms} ms ahead" if ahead_ms else ""
+        return f"the node reports the value with a time {early_ms} ms too early{ahead}; compare the clocks"
     return ""
+
+
+def rebirth(group: str, node: str, now_ms: int) -> Outgoing:
+    """The request for a rebirth, which goes by name: a host that asks knows no alias."""
+    metric = Metric(name=REBIRTH, timestamp_ms=now_ms, type=MetricType.BOOLEAN, value=True)
+    return Outgoing(topic(Verb.NCMD, group, node), encode(Payload(timestamp_ms=now_ms, metrics=(metric,))))

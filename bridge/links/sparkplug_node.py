@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from bridge.links.sparkplug_commands import Commands, Facts
-from bridge.links.sparkplug_effects import Effects, Outgoing
+from bridge.links.sparkplug_block import Block, Problem, bd_seq
+from bridge.links.sparkplug_commands import Commands, Facts, rebirth
+from bridge.links.sparkplug_effects import Effects
 from bridge.links.sparkplug_readings import NOT_ANNOUNCED, NOT_CONNECTED, WRONG_TYPE, Readings, can_hold
-from bridge.sparkplug.payload import Change, Known, Received, encode, known
-from bridge.sparkplug.topics import Verb, topic
-from bridge.sparkplug.types import Metric, MetricType, Payload
+from bridge.sparkplug.payload import Change, Known, Received, known
+from bridge.sparkplug.topics import Verb
+from bridge.sparkplug.types import Metric, MetricType
 
-REBIRTH = "Node Control/Rebirth"
 BIRTH_WAIT_MS = (
     1_000  # so long nodes may birth by themselves after we have come online, before they are asked
 )
@@ -39,27 +39,6 @@ class Pace(NamedTuple):
     reorder_ms: float
     rebirth_every_ms: float
     waiting_bytes: int
-
-
-class Problem(NamedTuple):
-    """Why a birth gives a wanted tag no value: the status of its readings, and words."""
-
-    status: str
-    reason: str
-
-
-class Block:
-    """The metrics of a node itself, or of one of its devices. `wanted` leads from metric name to handle."""
-
-    __slots__ = ("alive", "died", "facts", "known", "problems", "wanted")
-
-    def __init__(self) -> None:
-        self.wanted: dict[str, int] = {}
-        self.known: dict[int | str, Known] = {}
-        self.facts: dict[int, Facts] = {}
-        self.problems: dict[int, Problem] = {}
-        self.alive = False
-        self.died = False
 
 
 class _Waiting(NamedTuple):
@@ -96,6 +75,9 @@ class Node:
         self._birth_digest = 0
         self._birth_sent_ms: int | None = None
         self._born_ms = 0
+        self._ahead_ms = self._ahead_before_ms = (
+            0  # how far ahead its clock was seen, in this life and the last
+        )
         self._waiting: dict[int, _Waiting] = {}
         self._waiting_bytes = 0
         self._holding = False
@@ -157,6 +139,7 @@ class Node:
 
     def take(self, verb: Verb, device: str, received: Received, digest: int, out: Effects) -> None:
         """Take one message as it came; `digest` tells messages of the same bytes."""
+        self._ahead_ms = max(self._ahead_ms, _ahead_ms(received, out))
         if verb is Verb.NBIRTH:
             self._birth(received, digest, out)
         elif verb is Verb.NDEATH:
@@ -181,6 +164,14 @@ class Node:
     def gap(self) -> bool:
         """Whether messages wait for one that is missing: what is known may be outdated, and aliases given anew."""
         return bool(self._waiting)
+
+    @property
+    def ahead_ms(self) -> int:
+        """By how much the node's clock was seen to be ahead of ours: the most, since the birth before the last.
+
+        Messages on their way for a while show less of it than there is, so no single one is enough.
+        """
+        return max(self._ahead_ms, self._ahead_before_ms)
 
     def ask_soon(self) -> None:
         """Ask a living node for a birth with the next tick, or as soon as the last request is long enough ago."""
@@ -266,6 +257,7 @@ class Node:
         self._misspoke = self._moved = False
         self._birth_digest, self._birth_sent_ms = digest, received.timestamp_ms
         self._born_ms = out.steady_ms
+        self._ahead_before_ms, self._ahead_ms = self._ahead_ms, _ahead_ms(received, out)
         self._asking, self._asked = False, 0
         self._ask_at_ms = self._asked_ms + self._distance_ms(self._troubles)
         if received.seq != 0:
@@ -297,11 +289,12 @@ class Node:
         """
         if self.state is not NodeState.ALIVE or self._asking or not self._of_former_life(received):
             return False
-        told = next((metric.value for metric in received.metrics() if metric.name == "bdSeq"), None)
-        if not isinstance(told, int) or self.bd_seq is None:
-            return True
         # One of the next connections is newer, although its clock says less.
-        return not 0 < (told - self.bd_seq) & 255 < 128
+        return not self._ahead(bd_seq(received))
+
+    def _ahead(self, told: object) -> bool:
+        """Whether a bdSeq is that of one of the connections after the present one."""
+        return isinstance(told, int) and self.bd_seq is not None and 0 < (told - self.bd_seq) & 255 < 128
 
     def _device_birth(self, device: str, received: Received, out: Effects) -> None:
         block = self.block(device)
@@ -313,7 +306,7 @@ class Node:
 
     def _announce(self, block: Block, received: Received, out: Effects) -> int:
         """Learn names, aliases and types from a birth, and take the values it brings; returns their number."""
-        announced: dict[int | str, Known] = {}
+        announced: dict[int | str, Known | None] = {}
         before = block.facts
         block.facts, block.problems = {}, {}
         clashes: set[int] = set()
@@ -338,7 +331,7 @@ class Node:
                     self._misspeak(f"a birth gives the alias {alias} to {name!r} and to another metric", out)
                 announced[alias] = entry
         for alias in clashes:
-            del announced[alias]  # nobody knows which of them is meant
+            announced[alias] = None  # nobody knows which of them is meant, unless data say the name as well
         moved = (
             was.alias != block.facts[handle].alias for handle, was in before.items() if handle in block.facts
         )
@@ -347,7 +340,7 @@ class Node:
         block.alive, block.died = True, False
         first = len(out.readings)
         self._readings.take(changes, received.timestamp_ms, out)
-        self._commands.hear(first, received.timestamp_ms, out)
+        self._commands.hear(first, received.timestamp_ms, self.ahead_ms, out)
         for name, handle in block.wanted.items():
             if handle in block.problems:
                 self._readings.spoil(handle, WRONG_TYPE, None, out)
@@ -389,8 +382,16 @@ class Node:
         return entry
 
     def _death(self, received: Received, out: Effects) -> None:
-        told = next((metric.value for metric in received.metrics() if metric.name == "bdSeq"), None)
+        told = bd_seq(received)
         lives = self.state in (NodeState.ALIVE, NodeState.IN_DOUBT)
+        if lives and self._ahead(told):
+            # A newer connection has come and gone unheard: the life we know is over, and nobody says what is now.
+            self._counts["lives_missed"] += 1
+            if self.state is NodeState.ALIVE:
+                self._doubt(f"the death of a connection came (bdSeq {told}) whose birth did not", out)
+            else:
+                self._want_birth(out)
+            return
         if not lives or (told is not None and self.bd_seq is not None and told != self.bd_seq):
             # The will of a connection that a newer one has replaced may come after the newer birth.
             self._counts["deaths_ignored"] += 1
@@ -439,7 +440,7 @@ class Node:
                 self._refuse(change, out)
             elif change.is_historical:
                 self._counts["historical"] += 1
-        self._commands.compare(first, out)
+        self._commands.compare(first, self.ahead_ms, out)
 
     def _refuse(self, change: Change, out: Effects) -> None:
         self._counts["type_changes" if change.retyped else "unreadable"] += 1
@@ -488,10 +489,9 @@ class Node:
         return self._pace.rebirth_every_ms * float(1 << min(max(doublings, 0), _DOUBLINGS_MAX))
 
 
-def rebirth(group: str, node: str, now_ms: int) -> Outgoing:
-    """The request for a rebirth, which goes by name: a host that asks knows no alias."""
-    metric = Metric(name=REBIRTH, timestamp_ms=now_ms, type=MetricType.BOOLEAN, value=True)
-    return Outgoing(topic(Verb.NCMD, group, node), encode(Payload(timestamp_ms=now_ms, metrics=(metric,))))
+def _ahead_ms(received: Received, out: Effects) -> int:
+    """So many milliseconds a message was sent after its arrival; both times are cut to whole ones."""
+    return 0 if received.timestamp_ms is None else max(0, received.timestamp_ms - out.now_ms - 1)
 
 
 def _earlier(time_ms: int | None, than_ms: int | None) -> bool:

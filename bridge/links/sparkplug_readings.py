@@ -80,9 +80,11 @@ class Readings:
         self._ahead_ms = [int(tag.stale_after_s * 1000) for tag in tags]
 
     def take_data(
-        self, received: Received, announced: Mapping[int | str, Known], out: Effects
+        self, received: Received, announced: Mapping[int | str, Known | None], out: Effects
     ) -> tuple[list[Change], list[int | str]]:
         """Enter what a message of data says; `announced` holds the metrics of the birth by alias and by name.
+
+        None stands there for an alias that was given twice: then the name alone is certain, where data say it.
 
         Gives back what is more than a value (null, historical, of some quality, not as announced), entered as well,
         and the aliases or names that nobody announced. This loop runs tens of thousands of times a second: the
@@ -102,9 +104,12 @@ class Readings:
             told = entry.name
             metric = announced.get(alias) if alias or entry.HasField("alias") else announced.get(told)
             if metric is None or (told and told != metric[0] and metric[0]):
-                # An alias that comes with another metric's name is as good as unknown.
-                unknown.append((told if isinstance(told, str) else ascii(told)) if told else alias)
-                continue
+                named = announced.get(told) if metric is None and told and alias in announced else None
+                if named is None:
+                    # An alias that comes with another metric's name is as good as unknown.
+                    unknown.append((told if isinstance(told, str) else ascii(told)) if told else alias)
+                    continue
+                metric = named
             _, _, handle, number, field, python, top = metric
             if handle < 0:
                 continue

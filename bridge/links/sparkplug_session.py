@@ -14,7 +14,7 @@ from bridge.domain.tag import Tag, Value
 from bridge.links import sparkplug_address
 from bridge.links.freshness import Freshness
 from bridge.links.mqtt_message import Message
-from bridge.links.mqtt_session import UNFORESEEN, BrokerSession, LastWords
+from bridge.links.mqtt_session import UNFORESEEN, BrokerSession, LastWords, Sent
 from bridge.links.outcomes import not_sent
 from bridge.links.sparkplug import Host
 from bridge.links.sparkplug_effects import Effects, Outgoing
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _TICK_S = 0.1
 _FILTERS_PER_CALL = 500
+_MOST_TOPICS = 1000  # remembered as told of; anybody may publish for devices that he invents
 
 
 class SparkplugSession(BrokerSession):
@@ -122,7 +123,7 @@ class SparkplugSession(BrokerSession):
                     message.topic, message.payload, retained=message.retained, now_ms=now_ms, into=effects
                 )
             except UNFORESEEN as problem:
-                self._note_failed(self._link, message, problem)
+                self._note_unforeseen(message, problem)
                 host.distrust(message.topic, f"a message could not be taken: {problem}", effects)
         self._carry_out(effects)
 
@@ -163,8 +164,15 @@ class SparkplugSession(BrokerSession):
             elif bad and handle in bad:
                 del bad[handle]
 
+    def _note_unforeseen(self, message: Message, problem: Exception) -> None:
+        """Say it once for each topic, as long as they are not too many to be remembered; it is counted always."""
+        if message.topic in self._failed_topics or len(self._failed_topics) < _MOST_TOPICS:
+            self._note_failed(self._link, message, problem)
+        else:
+            self.failed += 1
+
     def _note_too_long(self, message: Message) -> None:
-        if message.topic not in self._too_long:
+        if message.topic not in self._too_long and len(self._too_long) < _MOST_TOPICS:
             self._too_long.add(message.topic)
             log.warning("link.message_too_long", link=self._link, topic=message.topic, bytes=message.too_long)
 
@@ -182,15 +190,14 @@ class SparkplugSession(BrokerSession):
     async def write(self, writes: Sequence[tuple[Tag, Value]], until_s: float) -> list[WriteOutcome]:
         """Send commands once; those whose new value the node reports in time were accepted."""
         self._demand_wire()
-        answers, words = [], []
-        for tag, value in writes:
-            answer = self._pend()
-            number = self._send(tag, value, answer)
-            answers.append(answer)
-            words.append(functools.partial(self._no_word, tag, number))
-        return await self._answers(answers, until_s, words)
+        sends = [functools.partial(self._send, tag, value) for tag, value in writes]
+        return await self._outcomes(sends, until_s, qos=0)
 
-    def _send(self, tag: Tag, value: Value, answer: asyncio.Future[WriteOutcome]) -> int:
+    def _send(self, tag: Tag, value: Value) -> Sent:
+        answer = self._pend()
+        return Sent(answer, functools.partial(self._no_word, tag, self._hand_over(tag, value, answer)))
+
+    def _hand_over(self, tag: Tag, value: Value, answer: asyncio.Future[WriteOutcome]) -> int:
         made = self._host.command(tag, value, self._now_ms())
         if isinstance(made, WriteOutcome):
             answer.set_result(made)

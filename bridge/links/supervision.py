@@ -28,7 +28,6 @@ T = TypeVar("T")
 
 WRITES_IN_FLIGHT = 50
 _REFUSALS_BEFORE_GIVING_UP = 3  # once it worked, one refusal may be a server that is still starting
-
 _GROWN_UP_S = 5.0
 
 
@@ -103,7 +102,8 @@ class Session(Protocol):
         """Send once. Raises NothingSent when no byte left, LinkDown when the answer was lost.
 
         until_s: time of the event loop at which the caller gives up and drops the session. A session whose
-        answers come one by one says before what it knows, and that the rest is unknown.
+        answers come one by one says what it knows, and that the rest is unknown, before that time or when it is
+        cancelled then: a busy loop may wake it no earlier.
         """
         ...
 
@@ -357,8 +357,7 @@ class SupervisedLink(ABC):
     async def _retry_missing(self, session: Session) -> None:
         before = self._freshness.missing
         if before:
-            refused = dict(await session.subscribe(tuple(before)))
-            self._freshness.missing = refused
+            self._freshness.missing = dict(await session.subscribe(tuple(before)))
             self._report_missing(before)
 
     def _mistrust(self, session: Session, began_s: float) -> None:
@@ -414,8 +413,7 @@ class SupervisedLink(ABC):
             outcomes = dict.fromkeys(range(len(writes)), down)
             session = None
         for position, (tag, value) in enumerate(writes):
-            wrong = self._wrong(session, tag, value)
-            if wrong is not None:
+            if (wrong := self._wrong(session, tag, value)) is not None:
                 outcomes[position] = wrong
         left = [position for position in range(len(writes)) if position not in outcomes]
         if session is not None and left:
@@ -433,21 +431,24 @@ class SupervisedLink(ABC):
             return refused("BadNodeIdUnknown", f"{tag.path} is not a tag of link {self._name}")
         if not tag.writable:
             return refused("BadNotWritable", f"{tag.path} has no limits, so it may never be written")
-        wrong = conforms(value, tag.data_type)
-        if wrong is not None:
+        if (wrong := conforms(value, tag.data_type)) is not None:
             return refused("BadTypeMismatch", f"{tag.path}: {wrong}; nothing was sent")
         return None if session is None else session.refusal(tag, value)
 
     async def _send(
         self, session: Session, writes: Sequence[tuple[Tag, Value]], until_s: float, deadline_s: float
     ) -> list[WriteOutcome]:
-        handed_over = False
+        handed_over, task = False, asyncio.current_task()
+        assert task is not None
+        cancelled = task.cancelling()
         try:
             async with asyncio.timeout_at(until_s), self._write_slots:
-                # From here to the socket there is no await in between: either the wire is open now, or
-                # NothingSent is raised. Nothing waits anywhere for a wire to come back.
+                # Either the wire is open now, or NothingSent is raised. Nothing waits for a wire to come back.
                 handed_over = True
-                return await session.write(writes, until_s)
+                answers = await session.write(writes, until_s)
+            if task.cancelling() > cancelled:  # it came with the deadline, at which the session answered
+                raise asyncio.CancelledError
+            return answers
         except NothingSent as problem:
             return [not_sent("BadNotConnected", str(problem))] * len(writes)
         except LinkDown as problem:
@@ -456,8 +457,7 @@ class SupervisedLink(ABC):
             if not handed_over:
                 detail = f"{WRITES_IN_FLIGHT} writes were in flight for {deadline_s:g} s"
                 return [not_sent("BadTooManyOperations", detail)] * len(writes)
-            # Bytes may still lie in a buffer of ours; cutting the wire is the only way to make sure that
-            # they are not delivered after we said "unknown".
+            # Bytes may still lie in a buffer of ours: cut, so that they do not arrive after we said "unknown".
             session.drop(f"a write was not answered within {deadline_s:g} s")
             return [unknown("BadTimeout", f"no answer within {deadline_s:g} s")] * len(writes)
         except asyncio.CancelledError:

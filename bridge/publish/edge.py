@@ -136,6 +136,7 @@ class EdgePublisher:
         self._bd_seq = -1
         self._unproved: dict[int, None] = {}
         self._doubted: dict[int, None] = {}  # sent and answered for, while births do not come back
+        self._doubted_from = 0  # and the least id in there
         self._birth = b""  # the first NBIRTH of the session, as it was sent
         self._birth_heard = asyncio.Event()
         self._unheard = ""  # why nothing leaves the outbox, in words
@@ -369,9 +370,9 @@ class EdgePublisher:
         if not sent:
             return
         if not await self._passed_on(wire):
-            self._doubted.update(
-                dict.fromkeys(sent)
-            )  # they stay on disk, and leave it when a birth comes back
+            # They stay on disk, and leave it when a birth comes back.
+            self._doubted.update(dict.fromkeys(sent))
+            self._forget_dropped()
             for number in sent:
                 self._unproved.pop(number, None)
             return
@@ -381,6 +382,13 @@ class EdgePublisher:
             self._outbox_failed(problem)  # they stay, and are sent once more after the next births
         for number in sent:
             self._unproved.pop(number, None)
+
+    def _forget_dropped(self) -> None:
+        """What the outbox had no room for any more needs no birth to leave it."""
+        oldest = self._outbox.oldest_id
+        if oldest != self._doubted_from:
+            self._doubted_from = oldest
+            self._doubted = {number: None for number in self._doubted if number >= oldest}
 
     async def _passed_on(self, wire: Wire) -> bool:
         """Whether the first birth of this session has come back; waited for once, for as long as an answer."""

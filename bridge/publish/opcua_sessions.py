@@ -67,6 +67,7 @@ _REGISTRATION = frozenset(
 )
 _CALL = standard(ObjectIds.CallRequest_Encoding_DefaultBinary)
 _MOST_CALLS = 8  # of one connection at a time
+_CREATE = standard(ObjectIds.CreateSessionRequest_Encoding_DefaultBinary)
 _ACTIVATE = standard(ObjectIds.ActivateSessionRequest_Encoding_DefaultBinary)
 
 
@@ -355,7 +356,22 @@ class StrictProcessor(UaProcessor):
             raise ServiceError(StatusCodes.BadServiceUnsupported)
         if typeid == _ACTIVATE:
             await self._identify(requesthdr, body.copy())
-        return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]
+        former, watch = self.session, self._session_watchdog_task
+        try:
+            return await super()._process_message(typeid, requesthdr, seqhdr, body)  # type: ignore[no-untyped-call]
+        finally:
+            if typeid == _CREATE and self.session is not former:
+                await self._replace(former, watch)
+
+    async def _replace(self, former: InternalSession | None, watch: asyncio.Task[None] | None) -> None:
+        """End what a connection leaves behind when it makes another session: asyncua would keep it for ever.
+
+        A session that somebody is logged in to ends by its own timeout, and may be taken up again until then.
+        """
+        if watch is not None and watch is not self._session_watchdog_task:
+            watch.cancel()
+        if former is not None and not former.is_activated():
+            await former.close_session(True)
 
     async def _identify(self, requesthdr: Any, body: Buffer) -> None:
         session = self.session or self.iserver.lookup_external_session(requesthdr.AuthenticationToken)

@@ -60,6 +60,8 @@ class Outbox:
         self.bytes = 0
         self.dropped = 0
         self.last_id = 0
+        self.oldest_id = 0
+        """No change below it waits: it may have left, or been dropped."""
         self._path = path
         self._max_bytes = max_bytes
         self._db: sqlite3.Connection | None = None
@@ -160,6 +162,7 @@ class Outbox:
             self.dropped = 0 if row is None else row[0]
             row = db.execute("select seq from sqlite_sequence where name = 'change'").fetchone()
             self.last_id = 0 if row is None else row[0]
+            (self.oldest_id,) = db.execute("select coalesce(min(id), 0) from change").fetchone()
 
     @contextlib.contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:
@@ -202,7 +205,7 @@ class Outbox:
         added = sum(row[-1] for row in rows)
         with self._using() as db:
             db.execute("begin immediate")
-            freed, gone = self._make_room(db, added)
+            freed, gone, oldest = self._make_room(db, added)
             first = self.last_id + 1
             db.executemany(
                 "insert into change (device, name, type, value, quality, timestamp_ms, bytes)"
@@ -219,15 +222,19 @@ class Outbox:
         self.depth += len(rows) - gone
         self.bytes += added - freed
         self.dropped += gone
+        self.oldest_id = max(self.oldest_id, oldest)
         if gone:
             log.warning("publish.outbox_full", dropped=gone, dropped_in_all=self.dropped, waiting=self.depth)
         return list(range(first, self.last_id + 1))
 
-    def _make_room(self, db: sqlite3.Connection, added: int) -> tuple[int, int]:
-        """Drop the oldest until `added` bytes fit; bytes and rows that went. A tenth at once, not row by row."""
+    def _make_room(self, db: sqlite3.Connection, added: int) -> tuple[int, int, int]:
+        """Drop the oldest until `added` bytes fit: bytes and rows that went, and the least id that may be left.
+
+        A tenth at once, not row by row.
+        """
         excess = self.bytes + added - self._max_bytes
         if excess <= 0:
-            return 0, 0
+            return 0, 0, 0
         excess = max(excess, self._max_bytes // 10)
         freed = gone = last = 0
         for row_id, size in db.execute("select id, bytes from change order by id"):
@@ -235,7 +242,7 @@ class Outbox:
                 break
             freed, gone, last = freed + size, gone + 1, row_id
         db.execute("delete from change where id <= ?", (last,))
-        return freed, gone
+        return freed, gone, last + 1
 
     def _read(self, after: int, upto: int, limit: int) -> list[Change]:
         with self._using() as db:

@@ -20,6 +20,7 @@ from bridge.settings.base import Positive, Section
 from bridge.settings.databricks import DatabricksSettings, LakebaseSettings
 from bridge.settings.genie import GenieSettings
 from bridge.settings.links import (
+    LEAST_REMEMBERED,
     BrokerSettings,
     GatewayLinkSettings,
     LinkSettings,
@@ -50,6 +51,7 @@ from bridge.settings.warehouse import WarehouseSettings
 
 __all__ = [
     "DEFAULT_FILE",
+    "LEAST_REMEMBERED",
     "AdvisorSettings",
     "AgentSettings",
     "BrokerSettings",
@@ -177,6 +179,12 @@ class Settings(BaseSettings):
     links: dict[str, LinkSettings] = {}
     types: dict[str, EquipmentType] = {}
     equipment: tuple[EquipmentSettings, ...] = ()
+
+    @property
+    def remembered(self) -> int:
+        """How many readings have to be recognised when persistent sessions deliver them again: all links together."""
+        brokers = (link for link in self.links.values() if isinstance(link, MqttLinkSettings))
+        return max(LEAST_REMEMBERED, sum(link.delivered_again for link in brokers))
 
     @classmethod
     def settings_customise_sources(

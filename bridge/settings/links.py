@@ -140,17 +140,26 @@ class SparkplugLinkSettings(BrokerSettings):
     rebirth_every_s: Positive = 10.0
 
 
+LEAST_REMEMBERED = 100_000
+"""So many readings, at least, are known again when a source delivers them a second time."""
+
+
 class MqttLinkSettings(BrokerSettings):
     """Plain topics behind a broker.
 
     Addresses are `topic` or `topic#path.in.json`. payload: raw is the bare value as text. persistent: the
-    broker keeps our session for session_expiry_s, and a message is acknowledged only when its readings are
-    on durable storage (wants client_id and qos 1). value_path, timestamp_path, quality_path: where in a
-    JSON object, dots between levels; a timestamp is ISO 8601 with its offset, or milliseconds since 1970;
-    without one the time of arrival counts. command_topic, confirm_topic: where a set-point is sent and where
-    the device says what became of it; `{topic}` stands for the tag's own. command_qos: 1 on MQTT 5, where
-    the broker throws a command away that it could not deliver within deadline_s; 0 on 3.1.1, where one of 1
-    may be kept for a device that is away and reach it hours later.
+    broker keeps our session for session_expiry_s, and a message is acknowledged only when its readings are on
+    durable storage (wants client_id and qos 1). That session is for storage alone; a second, clean one, with
+    `-live` after the client_id, is for present values and commands, so the broker has to let both in. What a
+    broker keeps for us it bounds itself (mosquitto: max_queued_messages, 1000; beyond that it drops without a
+    word), and on 3.1.1 also how many it sends before they are acknowledged (max_inflight_messages, 20).
+    value_path, timestamp_path, quality_path: where in a JSON object, dots between levels; a timestamp is ISO
+    8601 with its offset, or milliseconds since 1970; without one the time of arrival counts. command_topic,
+    confirm_topic: where a set-point is sent and where the device says what became of it; `{topic}` stands for
+    the tag's own. No command topic may be one on which the link listens, nor may one command move two tags. A
+    raw confirmation carries nothing but a value, so it cannot tell two equal commands apart. command_qos: 1
+    on MQTT 5, where the broker throws a command away that it could not deliver within deadline_s; 0 on 3.1.1,
+    where one of 1 may be kept for a device that is away and reach it hours later.
     """
 
     kind: Literal["mqtt"] = "mqtt"
@@ -164,6 +173,17 @@ class MqttLinkSettings(BrokerSettings):
     command_topic: Annotated[str, Field(min_length=1)] = "{topic}/set"
     confirm_topic: Annotated[str, Field(min_length=1)] = "{topic}/confirmed"
     command_qos: Literal[0, 1] = 1
+
+    @property
+    def delivered_again(self) -> int:
+        """Most readings that the broker may deliver a second time, since it has no acknowledgement of them.
+
+        On MQTT 5 the link lets the broker send ahead what fills half of buffer_values; on 3.1.1 nothing but the
+        queue itself bounds it.
+        """
+        if not self.persistent:
+            return 0
+        return self.buffer_values // 2 if self.version == "5" else self.buffer_values
 
     @model_validator(mode="before")
     @classmethod

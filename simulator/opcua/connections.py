@@ -17,6 +17,7 @@ from asyncua.server.user_managers import UserManager
 from asyncua.ua.object_ids import ObjectIds
 
 from simulator.opcua.nodes import standard
+from simulator.opcua.standard_space import WarmServer
 from simulator.writes import WritePolicy
 
 
@@ -78,7 +79,7 @@ class PlantSession(InternalSession):
         return results
 
 
-class PlantInternals(InternalServer):
+class PlantInternals(WarmServer):
     """Gives each client a ``PlantSession``; the server's own session stays asyncua's."""
 
     host: Host

@@ -9,12 +9,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from agent.bench import until
 from bridge.agent.forward import Forwarder
+from bridge.agent.loop import Agent
 from bridge.domain.limits import Refusal, RefusalCode
 from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import DataType, Route, Tag
@@ -103,6 +105,9 @@ class Way:
         readings = readings_of(first, count)
         self.forward.put(readings, readings, None, **how)
 
+    def stored_to(self, number: int) -> Callable[[], bool]:
+        return lambda: self.database.rows[-1] == number
+
     async def drained(self) -> None:
         """Drain and flush side by side, as the loop does, until nothing waits."""
         draining = asyncio.create_task(self.forward.drain())
@@ -164,6 +169,31 @@ async def test_what_may_be_delivered_again_is_on_disk_before_it_is_committed(way
     await way.forward.flush()
     assert events == ["disk", "database"]
     assert (way.database.rows, way.buffer.status().depth) == ([1], 0)
+
+
+async def test_source_that_waits_for_an_acknowledgement_does_not_wait_for_the_next_flush(way: Way) -> None:
+    """It sends only so much before it has one: at a flush every 0.1 s and a window of 20 that would be 200 a second."""
+    way.put(1)
+
+    def tell(_problem: object) -> None:
+        """What became of a flush is not under test here."""
+
+    agent: Any = SimpleNamespace(
+        _intake=SimpleNamespace(forward=way.forward),
+        _settings=SimpleNamespace(agent=SimpleNamespace(flush_s=3600.0)),
+        _tell=tell,
+    )
+    storing = asyncio.create_task(Agent._store_readings(cast(Agent, agent)))
+    try:
+        await until(lambda: way.database.rows == [1], "the first flush")
+        way.put(2)
+        assert not way.forward.soon.is_set()
+        for number in range(3, 10):
+            way.put(number, again=True)
+            await until(way.stored_to(number), "it is stored at once")
+        assert way.database.rows == list(range(1, 10))
+    finally:
+        storing.cancel()
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["database away", "delivered again"])

@@ -122,7 +122,7 @@ def test_the_whole_route(start: Start, data_folder: Path) -> None:
 
 def test_stopped_half_way_it_leaves_nothing_running(start: Start, data_folder: Path) -> None:
     demo = start()
-    read_until(demo, "schema is current")
+    read_until(demo, "ready at opc.tcp")
     assert left_over(data_folder)
     demo.terminate()
     said, _ = demo.communicate(timeout=60)

@@ -80,6 +80,10 @@ class Process:
 
         await until(look, "the bridge is ready", deadline_s=40.0)
 
+    async def linked(self) -> None:
+        """Wait until it hears its plant: what it is given before that it refuses as unreadable, and rightly."""
+        await until(lambda: "link.up" in self.said(), "its link is up", deadline_s=40.0)
+
     async def died(self, number: signal.Signals) -> None:
         """Wait until it died of this signal."""
         await until(lambda: self.code is not None, "it dies", deadline_s=40.0)

@@ -22,11 +22,12 @@ POINTS = ("claim", "intent", "intended", "send", "sending", "sent", "verdict", "
 async def kill_and_restart(scene: Scene, point: str, seed: int) -> dict[str, int]:
     """A bridge dies at one passage of a point with several commands on their way; another takes over."""
     chance = random.Random(f"{point} {seed}")
+    # The first passage has the first writes; the second what follows them.
+    dying = scene.start("kill", point, 1 + seed % 2)
+    await dying.linked()
     for reactor in scene.reactors[:3]:
         writes = [write_of(reactor, float(chance.randrange(405, 495)))]
         scene.approve(reactor, *writes, *([switch_of(reactor)] if chance.random() < 0.6 else []))
-    # The first passage has all first writes at once; the second, if it comes, what follows them.
-    dying = scene.start("kill", point, 1 + seed % 2)
     late = asyncio.create_task(_approve_later(scene))
     await dying.died(signal.SIGKILL)
     await late
@@ -76,8 +77,8 @@ async def test_two_bridges_share_two_hundred_commands_and_one_dies(make_scene: M
         scene.approve(reactor, write_of(reactor, 405.0 + number % 90))
     dying = scene.start("kill", "sent", 3, agent={"max_in_flight": 10})
     living = scene.start(agent={"max_in_flight": 10})
-    await dying.ready()
-    await living.ready()
+    await dying.linked()
+    await living.linked()
     scene.hands.operator.execute(
         "update bridge_control set armed = true, changed_by = 'berta', reason = 'now'"
     )
@@ -108,8 +109,9 @@ async def test_bridge_that_slept_past_its_lease_does_nothing_more(
     """It wakes up after another one took over: nothing is written again and no verdict is overturned."""
     scene = await make_scene(reactors=1)
     (reactor,) = scene.reactors
-    made = scene.approve(reactor, write_of(reactor, 450.0))
     sleeping = scene.start("stop", point, 1)
+    await sleeping.linked()
+    made = scene.approve(reactor, write_of(reactor, 450.0))
     await sleeping.stopped()
     heir = scene.start()
     rows = await scene.settled()
@@ -130,8 +132,9 @@ async def test_bridge_that_slept_between_its_last_look_and_the_wire_writes_once_
     """The one gap that no software on this side closes: late, but once, and never another value."""
     scene = await make_scene(reactors=1)
     (reactor,) = scene.reactors
-    scene.approve(reactor, write_of(reactor, 450.0))
     sleeping = scene.start("stop", "send", 1)
+    await sleeping.linked()
+    scene.approve(reactor, write_of(reactor, 450.0))
     await sleeping.stopped()
     heir = scene.start()
     rows = await scene.settled()
@@ -155,7 +158,7 @@ async def test_wire_cut_between_write_and_answer_is_unknown_and_then_settled(
         (reactor,) = scene.reactors
         await crash_floor.fault(reactor, "write_slow 0.5s")
         bridge = scene.start()
-        await bridge.ready()
+        await bridge.linked()
         made = scene.approve(reactor, write_of(reactor, 450.0), switch_of(reactor))
         await until(lambda: scene.written(), "the plant took it")
         await wire.cut()
@@ -187,7 +190,7 @@ async def test_plant_that_dies_right_after_the_write_leaves_it_unknown_until_it_
     (reactor,) = scene.reactors
     await mortal_floor.fault(reactor, "kill_after_write")
     bridge = scene.start()
-    await bridge.ready()
+    await bridge.linked()
     scene.approve(reactor, write_of(reactor, 450.0))
     rows = await scene.settled(unknown=True)
     assert of(rows, reactor)["status"] == "unknown"
@@ -213,7 +216,7 @@ async def test_sigterm_finishes_what_was_sent_and_gives_back_the_rest(
     (reactor,) = scene.reactors
     await crash_floor.fault(reactor, "write_slow 0.4s")
     bridge = scene.start()
-    await bridge.ready()
+    await bridge.linked()
     scene.approve(reactor, write_of(reactor, 450.0), switch_of(reactor))
     await until(
         lambda: [row for row in scene.commands() if row["sent_timestamp"]],

@@ -16,9 +16,12 @@ from mqtt_bench import Broker  # noqa: E402
 from simulator.wire import Wire  # noqa: E402
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_plant() -> Iterator[PlantProcess]:
-    """One server for all tests that do not break it. Its values change; its writes are counted from a mark."""
+    """One server for a module's tests that do not break it. Its values change; its writes are counted from a mark.
+
+    Not for the whole session: 4,000 changes a second cost a quarter of a core, and other tests want it.
+    """
     plant = PlantProcess("--counters", "20", "--rate", "200")
     plant.start()
     yield plant

@@ -229,7 +229,7 @@ def values_of(readings: list[Reading], wanted: Tag) -> list[Any]:
 def wire_to(url: str, *, client_id: str = "bridge", **changes: Any) -> MqttWire:
     of_wire = {
         name: changes.pop(name)
-        for name in ("persistent", "manual_ack", "will", "receive_maximum")
+        for name in ("persistent", "manual_ack", "will", "receive_maximum", "no_local")
         if name in changes
     }
     settings = MqttLinkSettings.model_validate({"broker": url, "deadline_s": 2.0, **changes})

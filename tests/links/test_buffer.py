@@ -28,7 +28,7 @@ from bridge.links.buffer import DiskBuffer, was_used
 from bridge.links.buffer_body import decode, encode
 from bridge.links.buffer_file import NAME, BufferFile, Damaged
 from bridge.ports import BufferState, Kept, Mark
-from bridge.settings import BufferSettings
+from bridge.settings import LEAST_REMEMBERED, BufferSettings
 
 T0 = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 CHILD = Path(__file__).with_name("buffer_child.py")
@@ -83,11 +83,15 @@ def mark(number: int, origin: str = "b/1/0") -> Mark:
 
 @asynccontextmanager
 async def opened(
-    folder: Path, clock: TurnedClock | None = None, tags: Sequence[Tag] = (TAG,), **fields: Any
+    folder: Path,
+    clock: TurnedClock | None = None,
+    tags: Sequence[Tag] = (TAG,),
+    remembered: int = LEAST_REMEMBERED,
+    **fields: Any,
 ) -> AsyncIterator[DiskBuffer]:
-    buffer = DiskBuffer(
-        BufferSettings(dir=folder, **fields), {tag.path: tag for tag in tags}, clock or TurnedClock()
-    )
+    settings = BufferSettings(dir=folder, **fields)
+    by_path = {tag.path: tag for tag in tags}
+    buffer = DiskBuffer(settings, by_path, clock or TurnedClock(), remembered=remembered)
     await buffer.open()
     try:
         yield buffer
@@ -418,11 +422,8 @@ async def test_what_is_remembered_outlives_its_removal(tmp_path: Path) -> None:
         assert (buffer.status().depth, values_of(await all_of(buffer))) == (1, [3.0])
 
 
-async def test_removing_looks_at_no_more_than_it_removes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_removing_looks_at_no_more_than_it_removes(tmp_path: Path) -> None:
     """Also with many remembered batches; the oldest of them go, so that at least as many as promised stay."""
-    monkeypatch.setattr("bridge.links.buffer_file.REMEMBERED", 3000)
     async with opened(tmp_path) as buffer:
         await put(buffer, 1)
     with sqlite3.connect(tmp_path / NAME) as database:
@@ -440,7 +441,7 @@ async def test_removing_looks_at_no_more_than_it_removes(
         steps += 1
         return 0
 
-    async with opened(tmp_path) as buffer:
+    async with opened(tmp_path, remembered=3000) as buffer:
         for number in range(2, 6):
             made = await put(buffer, number, remember=True)
             file = buffer._file
@@ -573,6 +574,60 @@ async def test_disk_that_is_full(tmp_path: Path) -> None:
             assert await put(buffer, 2) > 0
         assert [line["event"] for line in lines] == ["buffer.down", "buffer.works_again"]
         assert values_of(await all_of(buffer)) == [1.0, 2.0]
+
+
+async def test_ids_of_a_torn_file_mean_nothing_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody drains, or stores a batch in flight, while the file is found torn: what comes after it must stay."""
+
+    def torn(*_arguments: object, **_how: object) -> None:
+        raise Damaged("torn")
+
+    async with opened(tmp_path) as buffer:
+        await put(buffer, 1)
+        held = [kept.id for kept in await buffer.oldest(10)]
+        held.append(await put(buffer, 2, in_flight=True))
+        for number in (3, 4):
+            with monkeypatch.context() as patched:
+                patched.setattr(BufferFile, "_insert", torn)
+                with pytest.raises(BufferDown):
+                    await put(buffer, number)
+            buffer._retry_at_s = 0.0
+            made = await put(buffer, number)
+            await buffer.remove(held)
+            assert values_of(await buffer.oldest(10)) == [float(number)]
+            held.append(made)
+    async with opened(tmp_path) as buffer:
+        assert values_of(await buffer.oldest(10)) == [4.0]
+        assert await put(buffer, 5) > max(held)
+
+
+@pytest.mark.parametrize("what", ["_look", "vacuum"])
+async def test_what_was_committed_is_never_called_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The file is looked at after each change; when that fails, the change is there, and is not to be repeated."""
+
+    def fails(*_arguments: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with opened(tmp_path) as buffer:
+        with capture_logs() as lines:
+            with monkeypatch.context() as patched:
+                if what == "_look":
+                    patched.setattr(BufferFile, "_look", fails)
+                else:
+                    patched.setattr("bridge.links.buffer_file._PAGES_BACK", "no number (")
+                ids = [await put(buffer, number) for number in (1, 2)]
+                assert len(set(ids)) == 2
+                await buffer.remove(ids[:1])
+                assert values_of(await buffer.oldest(10)) == [2.0]
+                await buffer.remove(ids[1:])
+                assert await buffer.oldest(10) == []
+            await buffer.remove([await put(buffer, 3)])
+        assert [line["event"] for line in lines] == ["buffer.look_failed"]
+        assert buffer.status().state is BufferState.EMPTY
 
 
 @pytest.mark.parametrize("problem", [OSError(5, "Input/output error"), Damaged("torn")])

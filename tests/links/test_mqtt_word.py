@@ -5,174 +5,27 @@ No broker: the session on plain topics is given its messages, and `bridge.agent.
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from link_bench import tag
+from mqtt_paper import LAST_USABLE, Clock, Device, StubWire
 from structlog.testing import capture_logs
 
-from bridge.agent import verify
-from bridge.domain.command import Command, Unsettled, Verdict
 from bridge.domain.lifecycle import CommandStatus
 from bridge.domain.limits import RefusalCode, WriteLimits
 from bridge.domain.reading import Quality, Reading
-from bridge.domain.tag import Route, Tag
+from bridge.domain.tag import Tag
 from bridge.links.freshness import Freshness
 from bridge.links.mqtt_message import Answer, Message
 from bridge.links.mqtt_payload import Format
-from bridge.links.mqtt_topics import PlainSession, Topics
 from bridge.links.sparkplug import Host
 from bridge.links.sparkplug_node import Node
 from bridge.links.sparkplug_session import SparkplugSession
 from bridge.ports import WriteOutcome, WriteResult
-from bridge.settings import MqttLinkSettings
 from bridge.sparkplug.payload import encode
 from bridge.sparkplug.topics import Verb, topic
 from bridge.sparkplug.types import Metric, MetricType, Payload
-
-TARGET = tag("T", address="t", limits=WriteLimits(low=0, high=100))
-OTHER = tag("O", address="o")
-LAST_USABLE = (Quality.UNCERTAIN, "UncertainLastUsableValue")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.utc = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-    def now_utc(self) -> datetime:
-        return self.utc
-
-    def monotonic_s(self) -> float:
-        return self.utc.timestamp()
-
-    def pass_by(self, seconds: float) -> None:
-        self.utc += timedelta(seconds=seconds)
-
-
-class StubWire:
-    """A broker that takes everything."""
-
-    def __init__(self) -> None:
-        self.on_messages: Any = None
-        self.on_lost: Any = None
-        self.loss = ""
-        self.is_open = True
-        self.sent: list[dict[str, Any]] = []
-        self.acknowledged: list[Message] = []
-        self.answer = Answer(False, "Success")
-        self.left = asyncio.Event()
-
-    def send(self, topic: str, payload: bytes, **named: Any) -> asyncio.Future[Answer]:
-        said = json.loads(payload) if payload.startswith(b"{") else {}
-        self.sent.append({"topic": topic, **said, **named})
-        self.left.set()
-        taken: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        taken.set_result(self.answer)
-        return taken
-
-    def acknowledge(self, messages: Sequence[Message]) -> None:
-        self.acknowledged += messages
-
-    async def probe(self) -> None:
-        pass
-
-    async def subscribe(self, filters: Sequence[tuple[str, int]]) -> list[str]:
-        return [""] * len(filters)
-
-    def cut(self, reason: str) -> None:
-        self.loss = reason
-
-
-class Device:
-    """A device on paper: what it says, the session hears at once."""
-
-    def __init__(self, **changes: Any) -> None:
-        self.clock = Clock()
-        self.wire = StubWire()
-        self.handed: list[Reading] = []
-        settings = MqttLinkSettings.model_validate({"broker": "mqtt://localhost", **changes})
-        self.session = PlainSession(
-            self.wire,  # type: ignore[arg-type]
-            settings,
-            Topics("plant", settings, [TARGET, OTHER]),
-            Freshness([TARGET, OTHER]),
-            self.handed.extend,
-            self.clock,
-            link="plant",
-        )
-
-    def say(self, topic: str, retained: bool = False, **content: Any) -> None:
-        self.give(topic, json.dumps(content).encode(), retained=retained)
-
-    def give(self, *messages: Any, retained: bool = False) -> None:
-        made = [
-            Message(topic, payload, retained, 1, False, self.clock.utc, number)
-            for number, (topic, payload) in enumerate(zip(messages[::2], messages[1::2], strict=True))
-        ]
-        self.wire.on_messages(made)
-
-    def ms(self, seconds: float = 0.0) -> int:
-        """This moment by the device's clock, or that many seconds from it."""
-        return round((self.clock.utc.timestamp() + seconds) * 1000)
-
-    async def write(self, value: float, *, patience_s: float = 0.0) -> asyncio.Task[list[WriteOutcome]]:
-        """Send a set-point; the answer is awaited so long after it has left."""
-        self.wire.left.clear()
-        until_s = asyncio.get_running_loop().time() + patience_s
-        task = asyncio.create_task(self.session.write([(TARGET, value)], until_s))
-        await self.wire.left.wait()
-        return task
-
-    async def read(self) -> Reading:
-        (found,) = await self.session.read([TARGET])
-        return found
-
-    async def verdict(self, outcome: WriteOutcome) -> Verdict:
-        """When the settle time is over."""
-        sent = verify.Sent(command=command(), tag=TARGET, value=42.0, outcome=outcome)
-        found = verify.verdict_of(sent, await self.read(), last_look=True)
-        assert found is not None
-        return found
-
-    async def late_verdict(self) -> Verdict:
-        """When the lease is over."""
-        return verify._late_verdict(unsettled(), TARGET, await self.read())
-
-
-def command() -> Command:
-    return Command(
-        command_id="C-1",
-        recommendation_id="R-1",
-        equipment_id="E1",
-        tag_path=TARGET.path,
-        sequence=1,
-        expected_value=10.0,
-        new_value=42.0,
-        unit="",
-        claimed_by="bridge",
-        lease_left_s=15.0,
-        proposed_writes_text="[]",
-        approved_digest="",
-    )
-
-
-def unsettled() -> Unsettled:
-    return Unsettled(
-        command_id="C-1",
-        recommendation_id="R-1",
-        tag_path=TARGET.path,
-        expected_value=10.0,
-        new_value=42.0,
-        unit="",
-        route=Route.MQTT,
-        status=CommandStatus.UNKNOWN,
-        sent_utc=datetime(2026, 5, 1, tzinfo=UTC),
-        sent_s_ago=20.0,
-    )
 
 
 async def confirmed(device: Device, **content: Any) -> WriteOutcome:
@@ -246,7 +99,7 @@ async def test_an_old_value_never_says_that_nothing_was_written() -> None:
 
 async def test_the_value_sent_is_newer_by_any_clock() -> None:
     device = Device()
-    device.say("t", value=10.0, timestamp=device.ms())
+    device.say("t", value=10.0, timestamp=device.ms(-6))
     await unconfirmed(device)
     device.clock.pass_by(1)
     device.say("t", value=42.0, timestamp=device.ms(-5))
@@ -301,8 +154,13 @@ async def test_a_message_that_nobody_foresaw_costs_itself_alone(monkeypatch: pyt
     plain = Format.read
     monkeypatch.setattr(Format, "read", read)
     device = Device(persistent=True, client_id="kept")
+    device.kept_wire.remembers = False
+    await device.session.open()
     with capture_logs() as logs:
-        device.give("t", b'{"value": 1}', "t", b'{"value": 13}', "t", b'{"value": 13}', "o", b'{"value": 2}')
+        device.give(
+            *("t", b'{"value": 1}', "t", b'{"value": 13}', "t", b'{"value": 13}', "o", b'{"value": 2}'),
+            wire=device.kept_wire,
+        )
     assert [(r.value, r.status) for r in device.handed] == [
         (1.0, "Good"),
         (None, "BadInternalError"),
@@ -313,15 +171,15 @@ async def test_a_message_that_nobody_foresaw_costs_itself_alone(monkeypatch: pyt
     assert [entry["topic"] for entry in logs if entry["event"] == "link.message_failed"] == ["t"]
 
 
-async def test_a_confirmation_that_nobody_foresaw_is_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_confirmation_that_nobody_foresaw_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def confirmation(*_: Any) -> None:
         raise RecursionError("deep")
 
     monkeypatch.setattr(Format, "confirmation", confirmation)
     device = Device()
-    device.give("t/confirmed", b"{}", "t/confirmed", b"{}")
-    assert [message.mid for message in device.wire.acknowledged] == [0, 1]
+    device.give("t/confirmed", b"{}", "t/confirmed", b"{}", "t", b'{"value": 1}')
     assert device.session.failed == 2
+    assert [reading.value for reading in device.handed] == [1.0]
 
 
 def _host_session(*tags: Tag, wire: StubWire, handed: list[Reading]) -> SparkplugSession:
@@ -372,6 +230,28 @@ async def test_a_message_of_a_node_that_nobody_foresaw_puts_that_node_in_doubt(
     assert session.failed == 1
     assert [r.quality for r in await session.read(tags)] == [Quality.UNCERTAIN, Quality.GOOD]
     assert [sent["topic"] for sent in wire.sent] == ["spBv1.0/G/NCMD/N"], "asked for a birth"
+
+
+async def test_topics_of_invented_devices_are_not_remembered_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def take(*_: Any) -> None:
+        raise IndexError("nobody thought of it")
+
+    monkeypatch.setattr(Node, "take", take)
+    wire = StubWire()
+    session = _host_session(tag("N", address="G/N/D:T"), wire=wire, handed=[])
+    data = _birth(1)[1]
+    topics = [f"spBv1.0/G/DDATA/N/D{number}" for number in range(3_000)]
+    with capture_logs() as logs:
+        for where in topics + topics[:10]:
+            wire.on_messages(_heard((where, data)))
+            wire.on_messages([Message(where, b"", False, 0, False, Clock().utc, 0, 10**8)])
+    assert session.failed == 3_010, "each is counted"
+    told = [entry["topic"] for entry in logs if entry["event"] == "link.message_failed"]
+    too_long = [entry["topic"] for entry in logs if entry["event"] == "link.message_too_long"]
+    assert told == too_long == topics[:1_000]
+    assert len(session._failed_topics) == len(session._too_long) == 1_000
 
 
 # --- late delivery ---

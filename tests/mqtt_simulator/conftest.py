@@ -33,7 +33,7 @@ def write_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("plant") / "writes.jsonl"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plant(broker: str, watcher: Watcher, write_log: Path) -> Iterator[PlantProcess]:
     """The default plant as edge node plant/line1, and on the plain topics below `works`."""
     with PlantProcess.start(

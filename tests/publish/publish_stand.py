@@ -33,7 +33,7 @@ from simulator.wire import Wire
 
 PASSWORDS = {"anna": "correct horse", "viktor": "only looking", "other-agent": "battery staple"}
 ROLES = {"anna": "operator", "viktor": "viewer", "other-agent": "operator"}
-WITHIN_S = 15.0  # for what has to happen at all; what has to be fast says so itself
+WITHIN_S = 40.0  # for what has to happen at all; what has to be fast says so itself
 
 
 @cache

@@ -25,6 +25,7 @@ from publish_stand import Stand, call, node_id, read, standing, text, words
 from rig import Hands
 
 from bridge.plant import Plant
+from bridge.publish.opcua_sessions import Internals, PublishedSession
 from bridge.settings import Settings
 from bridge.store.queries import Queries
 
@@ -203,6 +204,44 @@ async def test_a_session_cannot_be_taken_over_by_counting(stand: Stand) -> None:
         tokens = [client.uaclient.session.authentication_token for client in (one, other)]
         assert all(isinstance(token.Identifier, bytes) and len(token.Identifier) >= 16 for token in tokens)
         assert tokens[0] != tokens[1]
+
+
+async def test_sessions_that_nobody_logs_in_to_do_not_pile_up(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask for sessions without an end; a connection has one at a time, beside those logged in to."""
+    made: list[PublishedSession] = []
+    plain = Internals.create_session
+
+    def create(self: Internals, *given: Any, **named: Any) -> Any:
+        session = plain(self, *given, **named)
+        assert isinstance(session, PublishedSession)
+        made.append(session)
+        return session
+
+    def known() -> list[PublishedSession]:
+        return [one for one in made if one.iserver.lookup_external_session(one.auth_token) is one]
+
+    def watched() -> int:
+        return sum("_session_watchdog_loop" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+    monkeypatch.setattr(Internals, "create_session", create)
+    before = watched()
+    client = Client(stand.endpoint, timeout=20)
+    await client.connect_socket()
+    try:
+        await client.send_hello()
+        await client.open_secure_channel()
+        for _ in range(5):
+            await client.create_session()
+        assert (len(made), known()) == (5, made[4:])
+        await client.activate_session()
+        for _ in range(3):
+            await client.create_session()
+        assert known() == [made[4], made[7]]
+        assert watched() == before + 1
+    finally:
+        client.disconnect_socket()
 
 
 async def test_who_guesses_waits_longer_each_time_and_many_connections_do_not_help(stand: Stand) -> None:

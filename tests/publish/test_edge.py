@@ -410,6 +410,29 @@ async def test_a_broker_that_drops_what_we_say_empties_no_outbox(tmp_path: Path)
             await holds(publisher, 0)
 
 
+async def test_what_is_sent_and_not_heard_back_is_remembered_no_longer_than_it_is_kept(
+    tmp_path: Path,
+) -> None:
+    """Births do not come back for a year: neither the disk nor the memory may grow with that."""
+    rules = tmp_path / "rules"
+    rules.write_text("topic read spBv1.0/#\n", encoding="utf-8")
+    with mosquitto(tmp_path, more=f"user root\nacl_file {rules}\n") as deaf:
+        await deaf.start()
+        settings = sparkplug(deaf.url, tmp_path, deadline_s=0.2, outbox_max_bytes=2**20)
+        async with published(settings) as (publisher, feed):
+            await is_in(publisher, Phase.LIVE)
+            long = "x" * 100_000
+            for number in range(1, 31):
+                feed.put({**plant(), "Agent/Status": node(f"{number} {long}", number)}, [])
+
+                async def doubted(number: int = number) -> bool:
+                    return number in publisher._doubted
+
+                await until(doubted)
+            assert publisher.status().dropped > 10
+            assert len(publisher._doubted) == publisher.status().waiting < 15
+
+
 # --- kills ---
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -192,11 +191,14 @@ class Changes:
         self.count += 1
 
 
-async def test_ten_thousand_nodes_are_updated_by_their_differences_only() -> None:
+MANY = 3000
+
+
+async def test_many_nodes_are_updated_by_their_differences_only() -> None:
     """All can be subscribed to; a change of a hundred must bring a hundred notifications and no more."""
     port = free_port()
     feed = Feed()
-    first = many(10_000, 0.0)
+    first = many(MANY, 0.0)
     feed.put(first, [])
     task = asyncio.create_task(server(feed, endpoint=f"opc.tcp://127.0.0.1:{port}/agent").run())
     try:
@@ -206,16 +208,16 @@ async def test_ten_thousand_nodes_are_updated_by_their_differences_only() -> Non
             subscription = await client.create_subscription(100, heard, queue_maxsize=50_000)
             index = (await node_id(client, "")).NamespaceIndex
             nodes = [client.get_node(ua.NodeId(ua.String(path), index)) for path in first]
-            for begin in range(0, 10_000, 1000):
+            for begin in range(0, MANY, 1000):
                 await subscription.subscribe_data_change(nodes[begin : begin + 1000])
 
             async def all_heard() -> bool:
-                return len(heard.values) == 10_000
+                return len(heard.values) == MANY
 
             await until(all_heard, 60.0)
             heard.count = 0
             paths = list(first)
-            untouched = paths[5000]
+            untouched = paths[MANY // 2]
             before = await read(client, untouched)
             changed = dict(first)
             for path in (*paths[:100], paths[-1]):  # the last one is shown last
@@ -235,7 +237,7 @@ async def test_ten_thousand_nodes_are_updated_by_their_differences_only() -> Non
         await asyncio.wait([task])
 
 
-async def test_showing_ten_thousand_nodes_does_not_stop_the_agents_loop() -> None:
+async def test_showing_many_nodes_does_not_stop_the_agents_loop() -> None:
     """The server lives in the agent's process: building and showing everything must give way again and again."""
     port = free_port()
     feed = Feed()
@@ -243,21 +245,25 @@ async def test_showing_ten_thousand_nodes_does_not_stop_the_agents_loop() -> Non
     task = asyncio.create_task(server(feed, endpoint=f"opc.tcp://127.0.0.1:{port}/agent").run())
     try:
         await until(lambda: listening(f"opc.tcp://127.0.0.1:{port}/agent"), 60.0)
-        rounds = 0
-        feed.put(many(10_000, 0.0), [])
-        last = "Equipment/E0499/Group/V19"
-        async with Client(f"opc.tcp://127.0.0.1:{port}/agent", timeout=30, watchdog_intervall=20) as client:
-            ends_s = time.monotonic() + 60
+        shown = many(MANY, 0.0)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
             while True:
                 await asyncio.sleep(0)
-                rounds += 1
-                if rounds % 50 == 0:
-                    found = await read(client, last)
-                    assert found.StatusCode is not None
-                    if found.StatusCode.is_good():
-                        break
-                assert time.monotonic() < ends_s
-        assert rounds >= 100
+                turns += 1
+
+        async with Client(f"opc.tcp://127.0.0.1:{port}/agent", timeout=30, watchdog_intervall=20) as client:
+
+            async def all_there() -> bool:
+                return (await read(client, list(shown)[-1])).StatusCode == ua.StatusCode()
+
+            feed.put(shown, [])
+            counting = asyncio.create_task(count())
+            await until(all_there, 60.0)
+            counting.cancel()
+        assert turns >= MANY / 150  # it gives way after a hundred
     finally:
         task.cancel()
         await asyncio.wait([task])

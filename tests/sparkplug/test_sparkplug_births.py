@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,7 @@ from bridge.domain.tag import DataType
 from bridge.links.sparkplug import Host
 from bridge.links.sparkplug_effects import Effects
 from bridge.links.sparkplug_node import NodeState
+from bridge.ports import WriteOutcome, WriteResult
 from bridge.sparkplug.payload import encode
 from bridge.sparkplug.topics import Verb
 from bridge.sparkplug.types import DataSet, Metric, MetricType, Payload, PropertyValue, Template
@@ -97,6 +97,19 @@ def test_an_alias_given_twice_means_nothing() -> None:
     assert values(edge.ddata(metric(None, 11.0, alias=1))) == []
     assert edge.host.counts["unknown_metrics"] == 1
     assert values(edge.ddata(metric("Level", 3.0))) == [("Level", 3.0, "Good")]
+
+
+def test_a_name_that_comes_with_an_alias_given_twice_is_certain() -> None:
+    edge = connected(LEVEL, tag("Flow"))
+    edge.nbirth()
+    edge.dbirth(metric("Flow", 10.0, alias=0), metric("Level", 2.0, alias=0), metric("Else", 0.0, alias=0))
+    got = edge.ddata(
+        metric("Level", 3.0, alias=0), metric("Flow", 11.0, alias=0), metric("Else", 1.0, alias=0)
+    )
+    assert values(got) == [("Level", 3.0, "Good"), ("Flow", 11.0, "Good")]
+    assert edge.host.counts["unknown_metrics"] == 0
+    assert values(edge.ddata(metric("Strange", 3.0, alias=0), metric("Level", 4.0, alias=7))) == []
+    assert edge.host.counts["unknown_metrics"] == 2
 
 
 def test_an_alias_that_comes_with_another_metrics_name_is_not_believed() -> None:
@@ -343,6 +356,31 @@ def test_a_death_of_an_earlier_connection_is_ignored() -> None:
     assert len(edge.ndeath(4).readings) == 1
 
 
+@pytest.mark.parametrize(("known", "told"), [(4, 5), (4, 131), (250, 2)])
+def test_a_death_of_a_later_connection_means_that_the_life_we_know_is_over(known: int, told: int) -> None:
+    target = tag("Speed", writable=True)
+    edge = connected(target)
+    edge.nbirth(bd_seq=known)
+    edge.dbirth(metric("Speed", 2.0))
+    edge.now_ms += 20_000
+    assert edge.ndeath((told + 128) % 256).sends == [], "an older one stays ignored"
+    died = edge.ndeath(told)
+    assert [event.name for event in died.events] == ["node.doubted"]
+    assert [send.topic for send in died.sends] == [f"spBv1.0/{GROUP}/NCMD/{NODE}"]
+    assert edge.host.nodes[GROUP, NODE].state is NodeState.IN_DOUBT
+    found = edge.host.read(target, edge.now_ms)
+    assert (found.value, found.quality) == (2.0, Quality.UNCERTAIN)
+    refused = edge.host.command(target, 3.0, edge.now_ms)
+    assert isinstance(refused, WriteOutcome)
+    assert (refused.result, refused.status) == (WriteResult.NOT_SENT, "BadNotConnected")
+    again = edge.ndeath(told)
+    assert (again.events, again.sends) == ([], []), "said and asked once"
+    assert edge.host.counts["lives_missed"] == 2
+    edge.rebirth(bd_seq=told + 1)
+    edge.dbirth(metric("Speed", 3.0))
+    assert edge.host.refusal(target, 4.0) is None
+
+
 def test_a_death_without_bdseq_counts_since_nobody_can_say_otherwise() -> None:
     edge = alive()
     died = edge.give(Verb.NDEATH, encode(Payload(timestamp_ms=T0)))
@@ -411,19 +449,16 @@ def test_a_lost_connection_makes_everything_stale() -> None:
 
 
 def test_a_node_that_births_twenty_thousand_metrics_costs_little() -> None:
-    """20,000 metrics of which 100 are wanted; the bounds are far above what is measured, and not infinite."""
+    """20,000 metrics of which 100 are wanted: only those are kept."""
     tags = [tag(f"Folder/Metric {n}") for n in range(0, 20_000, 200)]
     edge = connected(*tags)
     edge.nbirth()
     data = edge.payload([metric(f"Folder/Metric {n}", float(n), alias=n + 1) for n in range(20_000)])
     tracemalloc.start()
-    began_s = time.perf_counter()
     born = edge.give(Verb.DBIRTH, data, DEVICE)
-    took_s = time.perf_counter() - began_s
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert (len(born.readings), edge.host.counts["irregular"]) == (100, 0)
-    assert took_s < 3.0
     assert kept < 20e6
     assert values(edge.ddata(metric(None, 5.0, alias=201))) == [("Folder/Metric 200", 5.0, "Good")]
     assert edge.ddata(metric(None, 5.0, alias=202)).sends == []
@@ -471,9 +506,7 @@ def test_garbage_is_counted_and_said_once(data: bytes) -> None:
 
 def test_fifty_megabytes_are_refused_unread_by_the_host() -> None:
     edge = alive()
-    began_s = time.perf_counter()
     got = edge.give(Verb.DDATA, bytes(50_000_000), DEVICE)
-    assert time.perf_counter() - began_s < 0.1
     assert edge.host.counts["too_large"] == 1
     assert "50000000 bytes" in str(got.events)
 

@@ -256,6 +256,46 @@ def test_the_value_commanded_is_a_newer_word_by_any_clock() -> None:
     assert late_verdict(edge)[0] is CommandStatus.EXECUTED
 
 
+def test_a_clock_ahead_makes_nothing_of_before_the_command_newer() -> None:
+    """Sent before the command and on its way for 400 ms, from a node whose clock is 5 s ahead."""
+    edge = alive()
+    edge.ddata(_said(1.0, T0 + 5_000), timestamp_ms=T0 + 5_000)
+    edge.now_ms += 10_000
+    made = command(edge, 1.0)
+    edge.now_ms += 300
+    late_ms = edge.now_ms - 400 + 5_000
+    assert edge.ddata(_said(1.0, late_ms), timestamp_ms=late_ms).confirmed == []
+    words = edge.host.give_up(SPEED, made.number)
+    assert "a time 99 ms too early, its clock being 4999 ms ahead" in words
+    made = command(edge, 12.0)
+    late_ms = edge.now_ms - 10 + 5_000
+    edge.ddata(_said(1.0, late_ms), timestamp_ms=late_ms)
+    edge.nbirth(timestamp_ms=late_ms)
+    edge.dbirth(metric("Speed", 1.0, alias=5, timestamp_ms=late_ms), timestamp_ms=late_ms)
+    assert late_verdict(edge)[0] is CommandStatus.UNKNOWN
+    edge.now_ms += 20
+    said_ms = edge.now_ms + 5_000
+    assert edge.ddata(_said(12.0, said_ms), timestamp_ms=said_ms).confirmed == [made.number]
+    assert late_verdict(edge)[0] is CommandStatus.EXECUTED
+
+
+def test_a_clock_that_was_ahead_and_is_mended_is_measured_anew_by_births() -> None:
+    edge = alive()
+    edge.ddata(_said(1.0, T0 + 5_000), timestamp_ms=T0 + 5_000)
+    for _ in range(2):
+        edge.now_ms += 20_000
+        made = command(edge, 12.0)
+        edge.now_ms += 20
+        assert edge.ddata(_said(12.0, edge.now_ms)).confirmed == []
+        edge.host.give_up(SPEED, made.number)
+        assert len(edge.tick(20_000).sends) == 1, "asked for a birth"
+        edge.rebirth()
+        edge.dbirth(metric("Speed", 1.0, alias=5))
+    made = command(edge, 12.0)
+    edge.now_ms += 20
+    assert edge.ddata(_said(12.0, edge.now_ms)).confirmed == [made.number]
+
+
 def test_a_birth_after_the_command_is_a_word_even_after_another_session() -> None:
     edge = alive()
     command(edge, 12.0)

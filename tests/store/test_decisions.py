@@ -249,6 +249,21 @@ def test_the_same_person_spelt_otherwise_is_still_the_same_person(hands: Hands, 
         hands.approve(made, by=again)
 
 
+@pytest.mark.parametrize("name", ["vera", "Viv", "v"])
+def test_a_name_keeps_all_its_letters(hands: Hands, name: str) -> None:
+    """What is trimmed is white space, to which the letter v does not belong."""
+    made = hands.propose()
+    hands.approve(made, f"\v {name}\t\n")
+    assert hands.recommendation(made)["approved_by_operator"] == name
+
+
+def test_vera_is_one_person_however_she_is_spelt(hands: Hands) -> None:
+    made = hands.propose(approvals_required=2)
+    hands.approve(made, "Vera")
+    with hands.refuses("already_decided"):
+        hands.approve(made, "vera")
+
+
 def test_two_people_at_the_same_moment_are_both_counted(hands: Hands) -> None:
     """Two approvals at once with approvals_required = 2 must always add up to approved."""
     rounds = 20
