@@ -20,6 +20,7 @@ from benchmarks import nab, outage10
 from benchmarks.figures import Result
 from benchmarks.report import load_average, machine, save, show
 from benchmarks.stand import ROOT, stand
+from bridge.errors import BridgeError
 
 NAMES = (
     "approval",
@@ -36,6 +37,9 @@ NAMES = (
     "buffer",
     "publish",
     "mqtt",
+    "workspace",
+    "warehouse",
+    "imports",
 )
 
 
@@ -61,7 +65,7 @@ def measure(names: Sequence[str], *, quick: bool) -> tuple[list[Result], list[st
                 with asyncio.Runner(loop_factory=None if name in WIRED else uvloop.new_event_loop) as runner:
                     runner.get_loop().set_exception_handler(_complain)
                     results.append(runner.run(work))
-            except (RuntimeError, TimeoutError, OSError, psycopg.Error, UaError) as problem:
+            except (RuntimeError, TimeoutError, OSError, psycopg.Error, UaError, BridgeError) as problem:
                 failures.append(f"{name}: not measured: {type(problem).__name__}: {problem}")
                 print(failures[-1], flush=True)
             print(f"{name} took {time.monotonic() - began_s:.0f} s", flush=True)

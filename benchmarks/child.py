@@ -46,6 +46,14 @@ def main(arguments: list[str]) -> int:
         case ["link", broker, metrics]:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(sparkplug_stub.hold(broker, int(metrics)))
+        case ["genie", kind, host, token, questions, seconds]:
+            from benchmarks import genie_polls  # with requests; the memory of others here is measured too
+
+            if kind == "bare":
+                genie_polls.bare(host, token, int(questions), float(seconds))
+            else:
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    runner.run(genie_polls.ours(host, token, int(questions), float(seconds)))
         case ["hmi", url, interval_s]:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(bare_hmi.serve_until_told(url, float(interval_s)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from bridge.access import where_to_look
 from bridge.clock import SystemClock
 from bridge.domain.lifecycle import Role
@@ -47,12 +49,17 @@ async def check_warehouse(settings: Settings, plant: Plant | None) -> Report:
 
 
 async def check_workspace(settings: Settings) -> Report:
-    """The Databricks workspace, where anything of it is configured."""
-    if not _of_a_workspace(settings):
+    """The Databricks workspace, where anything of it is configured, and Azure OpenAI, where it advises."""
+    of_a_workspace, of_azure = _of_a_workspace(settings), settings.advisor.kind == "azure"
+    if not (of_a_workspace or of_azure):
         return Report(findings=[], looked_at=[])
     from bridge.databricks import check as databricks  # requests takes its time to import
 
-    found = await databricks.examine(settings, SystemClock())
+    clock = SystemClock()
+    parts = [databricks.examine(settings, clock)] if of_a_workspace else []
+    if of_azure:
+        parts.append(databricks.examine_azure(settings, clock))
+    found = await asyncio.gather(*parts)
     return Report(
         findings=[
             Finding(
@@ -62,16 +69,22 @@ async def check_workspace(settings: Settings) -> Report:
                 advice=remark.advice,
                 level=Level.PROBLEM if remark.serious else Level.WARNING,
             )
-            for remark in found.remarks
+            for part in found
+            for remark in part.remarks
         ],
-        looked_at=found.looked_at,
+        looked_at=[line for part in found for line in part.looked_at],
     )
 
 
 def _of_a_workspace(settings: Settings) -> bool:
+    """Whether anything that is configured wants the workspace; a database with host, user and password does not."""
+    databricks = settings.databricks
+    lakebase = databricks.lakebase
+    without = DatabricksSettings(ca_certificate=databricks.ca_certificate, lakebase=lakebase)
     return (
-        settings.databricks != DatabricksSettings()
-        or settings.store.kind != "postgres"
+        databricks != without
+        or (lakebase is not None and not lakebase.by_itself)
+        or settings.store.kind == "warehouse"
         or settings.store.warehouse is not None
         or bool(settings.genie.spaces)
         or settings.advisor.kind in ("genie", "serving")

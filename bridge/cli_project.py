@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridge.errors import ConfigError, ProjectBroken
+from bridge.errors import ConfigError, FixConfiguration, ProjectBroken
 from bridge.ignition import build as building
 from bridge.ignition import tag_map
 from bridge.ignition.build import Target
@@ -18,8 +18,9 @@ from bridge.ignition.finding import Finding
 from bridge.ignition.named_queries import left_out
 from bridge.ignition.resources import TAGS_FILE, ProjectFiles, read
 from bridge.ignition.tag_tree import read_tag_file, resolve
+from bridge.storage import on_warehouse
 from bridge.store import queries
-from bridge.terminal import err, load_plant, out, print_json
+from bridge.terminal import err, load_plant, load_settings, out, print_json
 
 project = typer.Typer(
     no_args_is_help=True, help="The Ignition project: build what is imported, check it, push it to a gateway."
@@ -42,6 +43,7 @@ _SHOWN = 30  # doubts of a tag import; a broken export has one a tag
 
 @project.command()
 def build(
+    ctx: typer.Context,
     target: Annotated[Target, typer.Option("--target", help="The version of the gateway.")] = Target.V83,
     to: Annotated[
         Path | None,
@@ -55,6 +57,8 @@ def build(
     The same source gives the same bytes. A project with problems is not built; scripts are compiled by
     `project check`, not here.
     """
+    if folder is None:
+        _refuse_on_warehouse(ctx)
     place = folder or building.project_folder()
     named = list(queries.load())
     changed = building.regenerate(place, named)
@@ -122,6 +126,7 @@ def check(
 
 @project.command()
 def deploy(
+    ctx: typer.Context,
     gateway: Annotated[
         str, typer.Option("--gateway", metavar="URL", help="https://host:8043, Ignition 8.3.")
     ],
@@ -149,6 +154,8 @@ def deploy(
     """
     from bridge.ignition.deploy import TOKEN_VARIABLE, Gateway
 
+    if folder is None:
+        _refuse_on_warehouse(ctx)
     place = folder or building.project_folder()
     found = read(place)
     own = folder is None
@@ -296,6 +303,20 @@ def export_tags(
         return
     building.write_whole(to, text.encode())
     err().print(f"{to}: {len(plant.equipment)} instances, {len(plant.tags)} tags, for provider {provider}")
+
+
+def _refuse_on_warehouse(ctx: typer.Context) -> None:
+    """FixConfiguration where the agent's tables are out of a gateway's reach. Nothing else of it is looked at here."""
+    try:
+        settings = load_settings(ctx)
+    except ConfigError:
+        return  # the project is made without any configuration
+    if on_warehouse(settings):
+        raise FixConfiguration(
+            "our project reads and decides by PostgreSQL, and store.kind is warehouse: no gateway can show or execute "
+            "anything from these tables. Decide at the command line (`recommendations approve`), or keep the tables in "
+            "Lakebase. Another project of yours is built with --project"
+        )
 
 
 def _look(

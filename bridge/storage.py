@@ -128,8 +128,8 @@ def where(settings: Settings, role: Role | None) -> Where:
     from bridge.databricks.lakebase import LakebaseLogin
 
     clock = SystemClock()
-    native = bool(lakebase.host and lakebase.password.get_secret_value())
-    return LakebaseLogin(lakebase, None if native else workspace(settings.databricks, clock), clock)
+    server = None if lakebase.by_itself else workspace(settings.databricks, clock)
+    return LakebaseLogin(lakebase, server, clock)
 
 
 def schema_of(settings: Settings) -> str:

@@ -246,6 +246,10 @@ def _advice(verb: str, detail: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]
     )
 
 
+# Before each line of a longer text of an advisor, so that none of them passes for one of ours.
+_ITS_WORDS = "│ "
+
+
 def told_by(source: object, root_cause: str | None) -> str | None:
     """The cause, led by who says so where it is not the rules."""
     who = {"genie": "Genie", "llm": "A model"}.get(str(source))
@@ -263,13 +267,17 @@ def advice_lines(evidence: Mapping[str, Any]) -> list[str]:
     chosen = advisor.get("remedy")
     return [
         f"{advisor.get('by')}, {at}",
-        *_texts(advisor, "explanation"),
+        *(f"{_ITS_WORDS}{line}" for text in _texts(advisor, "explanation") for line in text.splitlines()),
         f"its choice: {chosen}, a configured remedy" if chosen else "its choice: no configured remedy",
         *(str(item) for item in _items(advisor, "notes")),
         *(f"not taken over: {item}" for item in _items(advisor, "refused")),
         *(f"rules say: {text}" for text in _texts(_part(advisor, "rules"), "root_cause")),
         *(f"rules proposed: {text}" for text in _texts(_part(advisor, "rules"), "action")),
-        *(f"{name.replace('_', ' ')}: {value}" for name, value in _part(advisor, "provenance").items()),
+        *(
+            line
+            for name, value in _part(advisor, "provenance").items()
+            for line in f"{name.replace('_', ' ')}: {value}".replace("\n", f"\n{_ITS_WORDS}").splitlines()
+        ),
     ]
 
 

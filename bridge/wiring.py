@@ -21,7 +21,8 @@ from bridge.links.mqtt_session import client_id
 from bridge.links.opcua import OpcUaLink
 from bridge.links.sparkplug_link import SparkplugLink
 from bridge.plant import Plant
-from bridge.ports import Advisor, Clock, TagLink
+from bridge.ports import Clock, TagLink
+from bridge.ports_advice import Advisor
 from bridge.publish.edge import EdgePublisher, Heard, OpenWire
 from bridge.publish.edge_check import check_edge
 from bridge.publish.opcua import PublishedServer
@@ -150,15 +151,14 @@ def advisor_of(settings: Settings, clock: Clock) -> tuple[Advisor, Callable[[], 
     # requests takes its time to import, and only this needs it
     from bridge.databricks.advisor_genie import GenieAdvisor
     from bridge.databricks.advisor_serving import ModelAdvisor
-    from bridge.databricks.auth import workspace
-    from bridge.databricks.azure import AzureChat, AzureKey
+    from bridge.databricks.auth import azure_resource, workspace
+    from bridge.databricks.azure import AzureChat
     from bridge.databricks.genie import Genie
     from bridge.databricks.genie_limits import Turns
-    from bridge.databricks.http import Workspace
     from bridge.databricks.serving import ServingChat
 
     if chosen.kind == "azure":
-        server = Workspace(chosen.azure_host, AzureKey(chosen.azure_key.get_secret_value()), clock)
+        server = azure_resource(chosen, clock, ca_certificate=settings.databricks.ca_certificate)
         deployment = AzureChat(
             chosen.endpoint, api_version=chosen.azure_api_version, token_limit=chosen.token_limit
         )

@@ -339,11 +339,19 @@ async def _wire(broken: Wire) -> None:
 @app.command()
 def demo(
     build: Annotated[Path, typer.Option(help="Where demo.json and the demo's own files go.")] = Path("build"),
+    databricks: Annotated[
+        bool,
+        typer.Option(
+            "--databricks",
+            help="On a simulated Databricks workspace, twice: on Lakebase with advice from Genie, then on a SQL "
+            "warehouse. Writes demo-databricks.json.",
+        ),
+    ] = False,
 ) -> None:
     """Plant, database and bridge at work together: overheat, propose, approve, write, verify, cool down."""
     from simulator.demo import run  # wants POSIX; the plant does not
 
-    raise typer.Exit(run(build))
+    raise typer.Exit(run(build, databricks=databricks))
 
 
 @app.command()

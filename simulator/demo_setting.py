@@ -10,9 +10,11 @@ import shutil
 import socket
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from simulator.demo_stage import ROOT, Demo, DemoError, first_line, script
+from simulator.demo_sql import from_json
+from simulator.demo_stage import ROOT, Child, Demo, DemoError, first_line, script
 
 TICK_S: Final = 0.2
 EDGE_NODE: Final = "plant/line1"  # as examples/sparkplug.toml has it
@@ -40,21 +42,16 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
         "starting a database, a broker, a plant, a gateway and a bridge, each in its own process",
         "bold",
     )
-    url = database or _database(demo)
+    url = database or database_url(demo, start_database(demo))
     served = demo.start("broker", sys.executable, "-m", "simulator", "broker", "--port", "0")
     broker = first_line(served, 30).removeprefix("broker ready ")
-    plant = demo.start(
-        "plant",
-        *(sys.executable, "-m", "simulator", "plant", "--endpoint", "opc.tcp://127.0.0.1:0/plant"),
-        *("--tick", str(TICK_S), "--time-scale", str(TIME_SCALE)),
-        *("--write-log", demo.folder / "writes.jsonl"),
-        *("--broker", broker, "--sparkplug", EDGE_NODE),
-    )
+    plant = start_plant(demo, "--broker", broker, "--sparkplug", EDGE_NODE)
     endpoint = first_line(plant, 30).removeprefix("plant ready ")
     first_line(plant, 30)  # that it has reached the broker
     demo.say("plant", f"ready at {endpoint}, and as Sparkplug edge node {EDGE_NODE} at {broker}")
 
-    _configure(demo, url, endpoint)
+    configure(demo, endpoint)
+    remember(demo, BRIDGE_STORE__URL=url)
     _add_edge_node(demo, broker)
     shown_at = _show_as_tags(demo, broker)
     demo.bridge("db", "migrate")
@@ -67,43 +64,77 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
         gateway, hmi = _add_gateway(demo, endpoint, shown_at, hmi_port)
     published = demo.bridge("tags", "publish").strip().splitlines()
     demo.say("bridge", f"schema is current; {published[-1]}")
-    report = demo.ask("check")
-    for line in report["passed"]:
-        demo.say("check", f"✓ {line}", "green")
-    for finding in report["findings"]:
-        demo.say("check", f"{finding['level']}: {finding['subject']}: {finding['problem']}", "yellow")
+    show_check(demo)
 
     demo.start("bridge", script(), "run")
-    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), 30)
-    demo.say("bridge", "online, and every wanted tag is flowing", "green")
+    wait_until_flowing(demo)
     demo.say(
         "bridge", f"shows its tables as tags at {shown_at}, and as Sparkplug edge node {'/'.join(AGENT_NODE)}"
     )
     return Setting(owner_url=url, plant=endpoint, broker=broker, published=shown_at, gateway=gateway, hmi=hmi)
 
 
-def _database(demo: Demo) -> str:
-    started = demo.start("database", script(), "db", "serve", "--dir", demo.folder / "db")
+def start_database(demo: Demo) -> Child:
+    """An embedded PostgreSQL in the demo's folder, on its way."""
+    return demo.start("database", script(), "db", "serve", "--dir", demo.folder / "db")
+
+
+def database_url(demo: Demo, started: Child) -> str:
+    """The owner's URL of that database, once it is ready."""
     url = first_line(started, 60)
     demo.say("database", "PostgreSQL is ready on 127.0.0.1")
     return url
 
 
-def _configure(demo: Demo, url: str, endpoint: str) -> None:
-    """The example configuration with this plant's endpoint, and the URL in the environment only."""
+def start_plant(demo: Demo, *more: str) -> Child:
+    """A plant that answers on OPC UA and keeps a record of what is written to it, on its way."""
+    return demo.start(
+        "plant",
+        *(sys.executable, "-m", "simulator", "plant", "--endpoint", "opc.tcp://127.0.0.1:0/plant"),
+        *("--tick", str(TICK_S), "--time-scale", str(TIME_SCALE)),
+        *("--write-log", demo.folder / "writes.jsonl"),
+        *more,
+    )
+
+
+def show_check(demo: Demo, **environment: str) -> None:
+    """What `ignition-bridge check` finds, line by line; a problem ends the demo."""
+    report = demo.ask("check", **environment)
+    for line in report["passed"]:
+        demo.say("check", f"✓ {line}", "green")
+    for finding in report["findings"]:
+        demo.say("check", f"{finding['level']}: {finding['subject']}: {finding['problem']}", "yellow")
+
+
+def wait_until_flowing(demo: Demo, within_s: float = 30.0) -> None:
+    """The bridge has connected, and every value that it wants arrives."""
+    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), within_s)
+    demo.say("bridge", "online, and every wanted tag is flowing", "green")
+
+
+def configure(demo: Demo, endpoint: str, name: str = "bridge") -> None:
+    """The example configuration with this plant's endpoint, the bridge's own from now on.
+
+    ``name``: of its file, and of the folder where readings wait.
+    """
     example = (ROOT / "bridge.example.toml").read_text(encoding="utf-8")
     text, replaced = re.subn(r'^endpoint = ".*"$', f'endpoint = "{endpoint}"', example, flags=re.MULTILINE)
     if replaced != 1:
         raise DemoError(f"bridge.example.toml wants one endpoint, found {replaced}")
-    (demo.folder / "bridge.toml").write_text(text, encoding="utf-8")
+    config = demo.folder / f"{name}.toml"
+    config.write_text(text, encoding="utf-8")
+    remember(demo, BRIDGE_CONFIG=str(config))
+    demo.environment["BRIDGE_AGENT__HEARTBEAT_S"] = "1"  # so that nobody waits to see it online
+    demo.environment["BRIDGE_BUFFER__DIR"] = str(demo.folder / f"buffer-{name}")
+
+
+def remember(demo: Demo, **variables: str) -> None:
+    """Environment of every command from now on, and of a person's shell: the file `environment` sets the same."""
+    demo.environment |= variables
     keeper = demo.folder / "environment"
     keeper.touch(mode=0o600)
-    keeper.write_text(
-        f"export BRIDGE_CONFIG='{demo.folder / 'bridge.toml'}' BRIDGE_STORE__URL='{url}'\n", encoding="utf-8"
-    )
-    demo.environment |= {"BRIDGE_CONFIG": str(demo.folder / "bridge.toml"), "BRIDGE_STORE__URL": url}
-    demo.environment["BRIDGE_AGENT__HEARTBEAT_S"] = "1"  # so that nobody waits to see it online
-    demo.environment["BRIDGE_BUFFER__DIR"] = str(demo.folder / "buffer")
+    with keeper.open("a", encoding="utf-8") as lines:
+        lines.write("".join(f"export {key}='{value}'\n" for key, value in variables.items()))
 
 
 def _add_edge_node(demo: Demo, broker: str) -> None:
@@ -118,13 +149,18 @@ def _append(demo: Demo, example: str, key: str, value: str) -> None:
     more, replaced = re.subn(rf'^{key} = ".*"$', f'{key} = "{value}"', more, flags=re.MULTILINE)
     if replaced != 1:
         raise DemoError(f"examples/{example} wants one {key}, found {replaced}")
-    config = demo.folder / "bridge.toml"
+    append(demo, more)
+
+
+def append(demo: Demo, more: str) -> None:
+    """Sections behind what the configuration has."""
+    config = Path(demo.environment["BRIDGE_CONFIG"])
     config.write_text(f"{config.read_text(encoding='utf-8')}\n{more}", encoding="utf-8")
 
 
 def _leave_to_others(demo: Demo, listed: str, left: str) -> None:
     """Another list of equipment for the OPC UA link to the plant."""
-    config = demo.folder / "bridge.toml"
+    config = Path(demo.environment["BRIDGE_CONFIG"])
     text = config.read_text(encoding="utf-8")
     if text.count(f"ids = [{listed}]") != 1:
         raise DemoError(f"bridge.toml wants the equipment {listed} once, found {text.count(listed)} times")
@@ -139,9 +175,7 @@ def _log_in(demo: Demo, owner_url: str) -> None:
         ("demo_desk", "operator", "BRIDGE_STORE__OPERATOR_URL"),
     ):
         urls[key] = demo.bridge("db", "login", name, "--role", party).strip()
-    demo.environment |= urls
-    with (demo.folder / "environment").open("a", encoding="utf-8") as keeper:
-        keeper.write("".join(f"export {key}='{url}'\n" for key, url in urls.items()))
+    remember(demo, **urls)
     demo.say("database", "demo_bridge may propose and execute, demo_desk may decide; neither may do both")
 
 
@@ -151,12 +185,11 @@ def _show_as_tags(demo: Demo, broker: str) -> str:
         free.bind(("127.0.0.1", 0))
         endpoint = f"opc.tcp://127.0.0.1:{free.getsockname()[1]}/agent"
     group, node = AGENT_NODE
-    config = demo.folder / "bridge.toml"
-    with config.open("a", encoding="utf-8") as more:
-        more.write(
-            f'\n[publish.opcua]\nendpoint = "{endpoint}"\n\n[publish.sparkplug]\nbroker = "{broker}"\n'
-            f'version = "3.1.1"\ngroup = "{group}"\nnode = "{node}"\noutbox = "{demo.folder / "outbox.sqlite"}"\n'
-        )
+    append(
+        demo,
+        f'[publish.opcua]\nendpoint = "{endpoint}"\n\n[publish.sparkplug]\nbroker = "{broker}"\n'
+        f'version = "3.1.1"\ngroup = "{group}"\nnode = "{node}"\noutbox = "{demo.folder / "outbox.sqlite"}"\n',
+    )
     return endpoint
 
 
@@ -183,5 +216,5 @@ def _add_gateway(demo: Demo, plant: str, shown_at: str, hmi_port: int) -> tuple[
 
 def _flowing(demo: Demo) -> bool | None:
     rows = demo.rows("select detail from agent_health where status = 'online'")
-    links = rows[0]["detail"].get("links", {}) if rows else {}
+    links = from_json(rows[0]["detail"]).get("links", {}) if rows else {}
     return True if links and all(link["state"] == "flowing" for link in links.values()) else None

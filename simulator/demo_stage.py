@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, LiteralString
 
-import psycopg
-from psycopg.rows import dict_row
 from rich.console import Console
+
+from simulator.demo_sql import NotAnswered, PostgresReader, Reader
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 _POLL_S: Final = 0.2
 _STOP_S: Final = 15.0
+_COMMAND_S: Final = 120.0
 
 
 class DemoError(Exception):
@@ -50,7 +51,7 @@ class Demo:
     environment: dict[str, str]
     children: list[Child] = field(default_factory=list)
     started_s: float = field(default_factory=time.monotonic)
-    _reader: psycopg.Connection[dict[str, Any]] | None = None
+    _reader: Reader | None = None
 
     def say(self, who: str, text: str, style: str = "") -> None:
         """One line of the log: when, who, what."""
@@ -59,8 +60,11 @@ class Demo:
         )
         self.console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    def start(self, name: str, *command: str | Path) -> Child:
-        """Start a process. In a session of its own, so that Ctrl-C reaches us alone and we stop all in order."""
+    def start(self, name: str, *command: str | Path, **environment: str) -> Child:
+        """Start a process; more of its environment by name.
+
+        In a session of its own, so that Ctrl-C reaches us alone and we stop all in order.
+        """
         log = self.folder / f"{name}.log"
         with log.open("w", encoding="utf-8") as sink:
             process = subprocess.Popen(
@@ -69,7 +73,7 @@ class Demo:
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 text=True,
-                env=self.environment,
+                env={**self.environment, **environment},
                 cwd=ROOT,
                 start_new_session=True,
             )
@@ -81,43 +85,55 @@ class Demo:
         """Stop everything, last started first: the bridge, then the plant, then the database."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C would leave processes behind
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
-        for child in reversed(self.children):
-            if child.process.poll() is None:
-                child.process.terminate()
-                try:
-                    child.process.wait(_STOP_S)
-                except subprocess.TimeoutExpired:
-                    child.process.kill()
-                    child.process.wait()
-                    self.say(child.name, f"did not stop within {_STOP_S:g} s and was killed", "red")
-            if child.process.stdout is not None:
-                child.process.stdout.close()
-        self.children.clear()
+        self.read_with(None)
+        while self.children:
+            self.end(self.children[-1])
 
-    def bridge(self, *arguments: str) -> str:
-        """Run one command of the bridge to its end; what it printed."""
-        done = subprocess.run(
-            [script(), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            env=self.environment,
-            cwd=ROOT,
-            timeout=60,
-            check=False,
-        )
+    def end(self, child: Child) -> None:
+        """Stop one process and wait for its end."""
+        if child.process.poll() is None:
+            child.process.terminate()
+            try:
+                child.process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+                self.say(child.name, f"did not stop within {_STOP_S:g} s and was killed", "red")
+        if child.process.stdout is not None:
+            child.process.stdout.close()
+        self.children.remove(child)
+
+    def bridge(self, *arguments: str, **environment: str) -> str:
+        """Run one command of the bridge to its end; what it printed. ``environment``: more of it, by name."""
+        try:
+            done = subprocess.run(
+                [script(), *arguments],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                env={**self.environment, **environment},
+                cwd=ROOT,
+                timeout=_COMMAND_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as problem:
+            words = f"`ignition-bridge {' '.join(arguments)}` did not end within {_COMMAND_S:g} s"
+            raise DemoError(f"{words}; the logs are in {self.folder}") from problem
         if done.returncode != 0:
             said = (done.stderr + done.stdout).strip()
             raise DemoError(f"`ignition-bridge {' '.join(arguments)}` ended with {done.returncode}: {said}")
         return done.stdout
 
-    def ask(self, *arguments: str) -> dict[str, Any]:
+    def ask(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """The same with ``--json``."""
-        answer: dict[str, Any] = json.loads(self.bridge(*arguments, "--json"))
+        answer: dict[str, Any] = json.loads(self.bridge(*arguments, "--json", **environment))
         return answer
+
+    def read_with(self, reader: Reader | None) -> None:
+        """Look with this reader from now on; None: by the operators' URL, once somebody looks."""
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = reader
 
     def rows(self, statement: LiteralString, *values: object) -> list[dict[str, Any]]:
         """What plain SQL on the agent's tables gives, as the operators' login may read them.
@@ -126,10 +142,9 @@ class Demo:
         """
         try:
             if self._reader is None:
-                url = self.environment["BRIDGE_STORE__OPERATOR_URL"]
-                self._reader = psycopg.connect(url, autocommit=True, row_factory=dict_row)
-            return self._reader.execute(statement, values).fetchall()
-        except psycopg.Error as problem:
+                self._reader = PostgresReader(self.environment["BRIDGE_STORE__OPERATOR_URL"])
+            return self._reader.rows(statement, values)
+        except NotAnswered as problem:
             raise DemoError(f"the database does not answer: {problem}; logs: {self.folder}") from problem
 
     def wait_for(self, what: str, look: Callable[[], Any], within_s: float) -> Any:

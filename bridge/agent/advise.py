@@ -35,13 +35,15 @@ from bridge.domain.recommendation import ProposedWrite, Remedy, remedies_for, wr
 from bridge.domain.tag import Tag
 from bridge.errors import BridgeError, DeadlineExceeded, RateLimited, RefusedByRule, TryAgain, WorkspaceDown
 from bridge.plant import Equipment, Plant
-from bridge.ports import AdviceStore, AdviceVerdict, AdviceWanted, Advisor, Background, Clock
+from bridge.ports import Clock
+from bridge.ports_advice import AdviceStore, AdviceVerdict, AdviceWanted, Advisor, Background
 from bridge.settings import AdvisorSettings
 
 log = structlog.get_logger(__name__)
 
 _MINUTE_S = 60.0
 _GRACE_S = 0.5  # an advisor that keeps its own deadline says more about it than we could
+_LONGEST_REST_S = 900.0  # a server that wants a day of rest is asked again in between
 _REASON_MOST = 300
 _UNSAID = "it did not say why"
 _WORDLESS = "the answer has no word that could be shown"
@@ -183,7 +185,8 @@ class Adviser:
             advice = validated(await self._in_time(case), case)
         except BridgeError as problem:
             if isinstance(problem, WorkspaceDown) and problem.retry_after_s is not None:
-                self._not_before_s = self._clock.monotonic_s() + problem.retry_after_s
+                rest_s = min(problem.retry_after_s, _LONGEST_REST_S)
+                self._not_before_s = self._clock.monotonic_s() + rest_s
             self._went(well=False, reason=str(problem))
             return self._no_advice(wanted, str(problem), counts=not isinstance(problem, RateLimited))
         if advice.says_nothing:
@@ -224,10 +227,14 @@ class Adviser:
             if not self._settings.may_choose:
                 notes.append(f"{name} is not proposed: advisor.may_choose is off")
                 continue
-            if present and not remedy.changes:
-                notes.append(
-                    f"{name} is not proposed: it has no exact writes and would take away those there are"
+            if not remedy.changes:
+                # Without writes before and after, the digest stays: who meant the one would approve the other.
+                why = (
+                    "it has no exact writes and would take away those there are"
+                    if present
+                    else "neither it nor what stands has exact writes, so nobody could tell the two proposals apart"
                 )
+                notes.append(f"{name} is not proposed: {why}")
                 continue
             writes, refusals, unread = await self._recommender.writes_of(equipment, remedy)
             if unread:
@@ -267,11 +274,12 @@ class Adviser:
 
     def _went(self, *, well: bool, reason: str = "") -> None:
         """Transitions are logged, not every question."""
+        words = "" if well else plain(reason, _REASON_MOST, one_line=True) or _UNSAID
         if well and self._failing:
             log.info("advisor.works_again", advisor=self._advisor.name)
         elif not well and not self._failing:
-            log.warning("advisor.failing", advisor=self._advisor.name, reason=reason)
-        self._failing = "" if well else plain(reason, _REASON_MOST, one_line=True) or _UNSAID
+            log.warning("advisor.failing", advisor=self._advisor.name, reason=words)
+        self._failing = words
 
     def _no_advice(self, wanted: AdviceWanted, reason: str, *, counts: bool = True) -> AdviceVerdict:
         self._failed += 1

@@ -56,6 +56,7 @@ class _Episode:
     recommendation_id: str | None = None
     writes: tuple[ProposedWrite, ...] = ()
     unfinished: bool = False  # proposed without its writes because set-points could not be relied on
+    lacks: frozenset[RefusalCode] = frozenset()  # why, as far as people were told
     renewed_s: float = 0.0  # monotonic
     look_again_s: float = 0.0  # monotonic; not before this moment
 
@@ -64,6 +65,7 @@ class _Episode:
 class _Composed:
     proposal: Proposal
     unfinished: bool
+    lacks: frozenset[RefusalCode] = frozenset()
 
 
 class Recommender:
@@ -209,11 +211,15 @@ class Recommender:
             await self._store.wake(standing.recommendation_id)
         elif standing.status is not RecommendationStatus.PENDING or not ours:
             return
+        if episode.writes:
+            episode.unfinished = False  # an advisor chose a remedy whose set-points can be relied on
         if not (worse or episode.unfinished or self._moved(episode)):
             return
         # Never softer than what is shown already: a proposal is taken back only when the condition ends.
         severity = max(anomaly.severity, standing.severity, key=lambda level: level.rank)
         composed = await self._compose(anomaly, severity)
+        if not worse and composed.unfinished and not episode.writes and composed.lacks == episode.lacks:
+            return  # nothing new to tell: what stands stays, and what was advised on it
         recommendation_id, valid_s = standing.recommendation_id, self._settings.proposal_valid_s
         try:
             revised = await self._store.revise(recommendation_id, composed.proposal, valid_s)
@@ -268,6 +274,7 @@ class Recommender:
         episode.severity = composed.proposal.severity
         episode.writes = composed.proposal.writes
         episode.unfinished = composed.unfinished
+        episode.lacks = composed.lacks
         episode.renewed_s = now_s
         episode.look_again_s = now_s + self._settings.tend_s * 6
 
@@ -321,6 +328,7 @@ class Recommender:
         cause = self._detector.root_cause(anomaly)
         return _Composed(
             unfinished=unfinished,
+            lacks=frozenset(refusal.code for refusal in refusals),
             proposal=Proposal(
                 equipment_id=anomaly.equipment_id,
                 issue_type=anomaly.issue_type,

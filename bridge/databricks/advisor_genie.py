@@ -27,7 +27,7 @@ _REMEDY_LINE = re.compile(r"^[^\w\n]*remedy[^\w\n]*:[^\n]*$", re.IGNORECASE | re
 
 
 class GenieAdvisor:
-    """Implements `bridge.ports.Advisor` over one space."""
+    """Implements `bridge.ports_advice.Advisor` over one space."""
 
     def __init__(
         self, genie: Genie, server: Server, clock: Clock, *, space_id: str, space_name: str = ""

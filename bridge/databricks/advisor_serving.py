@@ -23,7 +23,7 @@ INSTRUCTIONS = (
 
 
 class ModelAdvisor:
-    """Implements `bridge.ports.Advisor` over a chat model.
+    """Implements `bridge.ports_advice.Advisor` over a chat model.
 
     what: the kind of server, for people. max_tokens: longest answer; one that is cut short is no answer.
     """

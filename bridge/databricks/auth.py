@@ -13,21 +13,25 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from bridge.databricks.azure import AzureKey
 from bridge.databricks.call import Call
 from bridge.databricks.http import Timeouts, Wire, Workspace
 from bridge.databricks.profile import Identity, identity
 from bridge.errors import (
     AccessDenied,
+    BridgeError,
     FixConfiguration,
     NotAWorkspace,
-    TryAgain,
     WorkspaceDown,
     WorkspaceRefused,
 )
 from bridge.ports import Clock
+from bridge.settings.advisor import AdvisorSettings
 from bridge.settings.databricks import DatabricksSettings
 
 _EARLY_S = 300.0  # a token this close to its end is renewed
+_EARLY_WAIT_S = 5.0  # longest time that somebody with a good token spends on the next one
+_EARLY_AGAIN_S = 30.0  # least time between two such attempts
 _log = structlog.get_logger(__name__)
 
 
@@ -61,8 +65,8 @@ class MachineLogin:
     """A service principal: OAuth machine-to-machine.
 
     A token's life is counted from the moment we asked for it, on our own steady clock, so that a wrong time of day
-    here or there does no harm. One thread renews it while the others wait; while the token service is away, the old
-    one is used as long as it lives.
+    here or there does no harm. One thread fetches it while those who have none wait. It is renewed before its end, by
+    one thread and within a few seconds, and while that does not work the old one is used as long as it lives.
     """
 
     def __init__(self, wire: Wire, client_id: str, client_secret: str, clock: Clock, *, source: str) -> None:
@@ -80,37 +84,54 @@ class MachineLogin:
         self._turn = threading.Lock()
         self._token: _Token | None = None
         self._late = False
+        self._early_again_s = 0.0  # monotonic
 
     def __repr__(self) -> str:
         return f"MachineLogin(client_id={self._client_id!r}, source={self.source!r})"
 
     def headers(self, *, budget_s: float) -> Mapping[str, str]:
         """See `Auth.headers`."""
+        ends_s = self._clock.monotonic_s() + budget_s
+        known = self._token
+        if known is not None and self._clock.monotonic_s() < known.ends_s:
+            return self._in_good_time(known, budget_s).headers()
         with _Turn(self._turn, budget_s):
             token = self._token
-            now_s = self._clock.monotonic_s()
-            if token is None or now_s >= token.ends_s:
-                token = self._fetch(budget_s)
-            elif now_s >= token.renew_at_s:
-                token = self._renewed_or(token, budget_s)
-            self._token = token
+            if token is None or self._clock.monotonic_s() >= token.ends_s:
+                token = self._token = self._fetch(ends_s - self._clock.monotonic_s())
             return token.headers()
 
     def renew(self, refused: Mapping[str, str], *, budget_s: float) -> bool:
         """See `Auth.renew`. Whoever comes second finds the token of the first."""
+        ends_s = self._clock.monotonic_s() + budget_s
         with _Turn(self._turn, budget_s):
             if self._token is None or self._token.headers() == refused:
                 self._token = None
-                self._token = self._fetch(budget_s)
+                self._token = self._fetch(ends_s - self._clock.monotonic_s())
             return True
+
+    def _in_good_time(self, known: _Token, budget_s: float) -> _Token:
+        """A token that lives, or the one after it: nobody waits for that longer than a moment, and one at a time."""
+        now_s = self._clock.monotonic_s()
+        if now_s < max(known.renew_at_s, self._early_again_s) or not self._turn.acquire(blocking=False):
+            return known
+        try:
+            if self._token is known:
+                self._token = self._renewed_or(known, min(_EARLY_WAIT_S, budget_s / 2))
+            return self._token or known
+        finally:
+            self._turn.release()
 
     def _renewed_or(self, old: _Token, budget_s: float) -> _Token:
         try:
             token = self._fetch(budget_s)
-        except TryAgain as problem:
+        except BridgeError as problem:
+            self._early_again_s = self._clock.monotonic_s() + _EARLY_AGAIN_S
             if not self._late:
                 self._late = True
-                _log.warning("databricks.token_renewal_failed", error=str(problem))
+                left_s = old.ends_s - self._clock.monotonic_s()
+                said = str(problem).replace(self._secret, "•••")
+                _log.warning("databricks.token_renewal_failed", error=said, lives_s=round(left_s))
             return old
         if self._late:
             self._late = False
@@ -207,12 +228,25 @@ def login(
     return urlsplit(found.host).netloc, _auth(found, clock, timeouts, settings.ca_certificate)
 
 
+def azure_resource(settings: AdvisorSettings, clock: Clock, *, ca_certificate: Path | None) -> Workspace:
+    """The Azure OpenAI resource that the advisor asks, with its key; nothing is sent yet.
+
+    ca_certificate: that of [databricks], for the same proxy stands in the way. ConfigError without a host.
+    """
+    _there(ca_certificate)
+    key = AzureKey(settings.azure_key.get_secret_value())
+    return Workspace(settings.azure_host, key, clock, ca_certificate=ca_certificate)
+
+
+def _there(ca: Path | None) -> None:
+    if ca is not None and not ca.is_file():
+        raise FixConfiguration(f"databricks.ca_certificate: {ca}: no such file")
+
+
 def _identity(
     settings: DatabricksSettings, environment: Mapping[str, str] | None, home: Path | None
 ) -> Identity:
-    ca = settings.ca_certificate
-    if ca is not None and not ca.is_file():
-        raise FixConfiguration(f"databricks.ca_certificate: {ca}: no such file")
+    _there(settings.ca_certificate)
     return identity(
         settings, os.environ if environment is None else environment, Path.home() if home is None else home
     )

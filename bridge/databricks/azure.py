@@ -16,6 +16,7 @@ from bridge.databricks.call import Call
 from bridge.databricks.chat import LONGEST_ANSWER_S, MOST_ANSWER_BYTES, ChatAnswer, ChatRequest
 from bridge.databricks.completions import CompletionsReader
 from bridge.databricks.fields import Fields
+from bridge.databricks.steps import Steps
 from bridge.errors import ConfigError
 
 API_VERSION = "2024-10-21"  # the newest dated one that is generally available
@@ -26,7 +27,7 @@ class AzureKey:
     """The key of an Azure OpenAI resource, as a login for its `Workspace`. source: where it comes from, in words."""
 
     key: str = field(repr=False)
-    source: str = "azure api-key"
+    source: str = "advisor.azure_key"
 
     def headers(self, *, budget_s: float) -> Mapping[str, str]:
         """See `Auth.headers`."""
@@ -35,6 +36,20 @@ class AzureKey:
     def renew(self, refused: Mapping[str, str], *, budget_s: float) -> bool:
         """See `Auth.renew`: there is no other."""
         return False
+
+
+def look(api_version: str) -> Steps[None]:
+    """Whether the resource takes the key and knows this version of its interface; no model is asked.
+
+    The list of models is the one thing that it shows to a key; which deployments there are it does not.
+    """
+    newer = api_version == "v1"
+    yield Call(
+        verb="GET",
+        path="/openai/v1/models" if newer else "/openai/models",
+        query={} if newer else {"api-version": api_version},
+        what="Azure OpenAI: list the models",
+    )
 
 
 class AzureChat:

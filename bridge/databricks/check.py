@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from bridge.databricks import genie, serving
+from bridge.databricks import azure, genie, serving
 from bridge.databricks.answers import plain
-from bridge.databricks.auth import workspace
+from bridge.databricks.auth import azure_resource, workspace
 from bridge.databricks.call import Call
 from bridge.databricks.fields import Fields
 from bridge.databricks.http import Workspace
@@ -76,6 +76,51 @@ async def examine(settings: Settings, clock: Clock) -> Examination:
     )
 
 
+async def examine_azure(settings: Settings, clock: Clock) -> Examination:
+    """Look at the Azure OpenAI resource that the advisor asks: host, key and version of its interface."""
+    advisor = settings.advisor
+    try:
+        server = azure_resource(advisor, clock, ca_certificate=settings.databricks.ca_certificate)
+    except BridgeError as problem:
+        return Examination(remarks=[Remark(subject="advisor.azure_host", problem=str(problem))])
+    try:
+        await _Look(server, clock)(azure.look(advisor.azure_api_version))
+    except BridgeError as problem:
+        return Examination(remarks=[_of_azure(problem)])
+    finally:
+        server.close()
+    return Examination(
+        looked_at=[
+            f"advisor.endpoint: Azure OpenAI at {server.host} takes our key; whether it has a deployment "
+            f"{plain(advisor.endpoint)} shows with the first question"
+        ]
+    )
+
+
+def _of_azure(problem: BridgeError) -> Remark:
+    subject, serious = "advisor.azure_host", True
+    match problem:
+        case AccessDenied():
+            subject = "advisor.azure_key"
+            advice = (
+                "give one of the resource's two keys in BRIDGE_ADVISOR__AZURE_KEY; the Azure portal shows them under "
+                "Keys and Endpoint"
+            )
+        case WorkspaceRefused():
+            serious = False  # a gateway on the way may let nothing but questions through
+            advice = (
+                "is advisor.azure_api_version one that this resource knows? If a gateway of yours stands there that "
+                "lets questions through and no lists, all is well"
+            )
+        case NotAWorkspace():
+            advice = "advisor.azure_host is https://<resource>.openai.azure.com, with nothing behind it"
+        case TryAgain():
+            advice = "is advisor.azure_host right, and does this machine reach it?"
+        case _:
+            advice = ""
+    return Remark(subject=subject, problem=str(problem), advice=advice, serious=serious)
+
+
 def _login_advice(problem: BridgeError) -> str:
     if isinstance(problem, AccessDenied | WorkspaceRefused):
         return (
@@ -103,7 +148,7 @@ class _Look:
 def _looks(settings: Settings, look: _Look, clock: Clock) -> list[Awaitable[Examination]]:
     looks: list[Awaitable[Examination]] = []
     lakebase = settings.databricks.lakebase
-    if lakebase is not None and (lakebase.endpoint or lakebase.instance):
+    if lakebase is not None and (lakebase.endpoint or lakebase.instance) and not lakebase.by_itself:
         looks.append(_lakebase(lakebase, look, clock))
     spaces = {f"genie.spaces.{name}": space_id for name, space_id in settings.genie.spaces.items()}
     advisor = settings.advisor
@@ -113,6 +158,8 @@ def _looks(settings: Settings, look: _Look, clock: Clock) -> list[Awaitable[Exam
         except ConfigError as problem:
             looks.append(_told(Remark(subject="advisor.space", problem=str(problem))))
     looks += [_space(subject, space_id, look) for subject, space_id in spaces.items()]
+    if advisor.kind == "genie" and advisor.per_minute > settings.genie.questions_per_minute:
+        looks.append(_told(_more_than_turns(settings)))
     if advisor.kind == "serving":
         looks.append(_endpoint(advisor.endpoint, look))
     section = settings.store.warehouse
@@ -122,6 +169,17 @@ def _looks(settings: Settings, look: _Look, clock: Clock) -> list[Awaitable[Exam
     return looks
 
 
+def _more_than_turns(settings: Settings) -> Remark:
+    turns = settings.genie.questions_per_minute
+    return Remark(
+        subject="advisor.per_minute",
+        problem=f"{settings.advisor.per_minute} questions a minute are more than the {turns} that "
+        "genie.questions_per_minute lets through: the rest is asked later, and nothing is left for people",
+        advice=f"set it below {turns}" if turns > 1 else "set it to 1",
+        serious=False,
+    )
+
+
 async def _told(remark: Remark) -> Examination:
     return Examination(remarks=[remark])
 
@@ -129,8 +187,10 @@ async def _told(remark: Remark) -> Examination:
 async def _lakebase(settings: LakebaseSettings, look: _Look, clock: Clock) -> Examination:
     subject = "databricks.lakebase"
     try:
-        host = await look(find_place(settings))
-        await look(mint(settings, clock.now_utc()))
+        host = settings.host or await look(find_place(settings))
+        native = bool(settings.password.get_secret_value())
+        if not native:
+            await look(mint(settings, clock.now_utc()))
     except BridgeError as problem:
         advice = (
             "let an administrator of the project give this identity CAN USE on it"
@@ -140,7 +200,8 @@ async def _lakebase(settings: LakebaseSettings, look: _Look, clock: Clock) -> Ex
         )
         return Examination(remarks=[Remark(subject=subject, problem=str(problem), advice=advice)])
     name = settings.endpoint or settings.instance
-    return Examination(looked_at=[f"{subject}: {name} is at {plain(host)}, and gives us credentials"])
+    how = "is logged in to by a password of its own" if native else "gives us credentials"
+    return Examination(looked_at=[f"{subject}: {name} is at {plain(host)}, and {how}"])
 
 
 async def _space(subject: str, space_id: str, look: _Look) -> Examination:
@@ -177,6 +238,18 @@ async def _endpoint(name: str, look: _Look) -> Examination:
                     if found.coming
                     else "its last update did not succeed: look at its events under Serving",
                     serious=not found.coming,
+                )
+            ]
+        )
+    if found.task and not found.task.endswith("/chat"):
+        return Examination(
+            remarks=[
+                Remark(
+                    subject=subject,
+                    problem=f"serving endpoint {name} has the task {plain(found.task)}, and the advisor asks as "
+                    "llm/v1/chat wants it",
+                    advice="choose an endpoint for chat; until then the rules' own words stay",
+                    serious=False,
                 )
             ]
         )

@@ -47,6 +47,7 @@ _MOST_BYTES = 8 * 2**20
 _LEAST_HOLD_S = (
     10.0  # after "too many questions" without a time, or with a hopeful one: the minute is over later
 )
+_LONGEST_HOLD_S = 900.0  # a server that wants a day of rest is asked again in between
 _WORDS = {
     MessageStatus.SUBMITTED: "the question has arrived",
     MessageStatus.FETCHING_METADATA: "Genie looks at the tables",
@@ -179,7 +180,7 @@ class Genie:
             return (yield call)
         except RateLimited as refused:
             used = False
-            self._turns.hold(max(refused.retry_after_s or 0.0, _LEAST_HOLD_S))
+            self._turns.hold(min(max(refused.retry_after_s or 0.0, _LEAST_HOLD_S), _LONGEST_HOLD_S))
             raise
         except (WorkspaceDown, DeadlineExceeded, AccessDenied, WorkspaceRefused, NotAWorkspace):
             used = False  # for a POST all these mean that it was not done

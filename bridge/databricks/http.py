@@ -1,4 +1,4 @@
-"""The workspace on the wire: one policy for every request. The one module of this part that imports requests.
+"""The workspace on the wire: one policy for every request. With `cutting`, all of this part that knows requests.
 
 No redirect is followed, every answer is bounded in time and size, every failure has a name, and no message or log
 line holds a token. A request that changes something is repeated only when it is marked idempotent or surely never
@@ -23,12 +23,12 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from bridge import __version__
 from bridge.databricks.answers import Again, Failure, judge, login_refused, plain
 from bridge.databricks.call import Answer, Call, Reply
+from bridge.databricks.cutting import CuttableAdapter, Work, doing, within
 from bridge.databricks.events import Lines
 from bridge.errors import (
     AccessDenied,
@@ -50,6 +50,7 @@ _THREADS = 8
 _MOST_ATTEMPTS = 12
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _PIECE = 65_536
+_GRACE_S = 0.5  # the limits between two bytes say more of what is wrong, where they come first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +125,7 @@ class Wire:
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._session.headers.update({"User-Agent": f"ignition-bridge/{__version__}"})
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=_THREADS, max_retries=0))
+            self._session.mount(scheme, CuttableAdapter(pool_maxsize=_THREADS, max_retries=0))
 
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
@@ -160,28 +161,33 @@ class Wire:
             raise FixConfiguration(f"{call.what}: the login holds characters that cannot be sent")
         limits = self._timeouts
         silence_s = limits.silence_s if call.silence_s is None else call.silence_s
-        try:
-            response = self._session.request(
-                call.verb,
-                self.host + call.path,
-                params=dict(call.query) or None,
-                json=call.body,
-                data=call.form,
-                headers={"Accept": call.accept},
-                auth=_GivenHeaders(headers),
-                timeout=(max(0.01, min(limits.connect_s, left_s)), max(0.01, min(silence_s, left_s))),
-                allow_redirects=False,
-                stream=True,
-                verify=self._ca,  # with each request: an environment variable would win over the session's
-            )
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
-            raise self._lost(call, problem) from problem
-        try:
-            yield response
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
-            raise self._lost(call, problem) from problem
-        finally:
-            response.close()
+        with within(left_s + _GRACE_S) as work:
+            try:
+                with doing(work):
+                    response = self._session.request(
+                        call.verb,
+                        self.host + call.path,
+                        params=dict(call.query) or None,
+                        json=call.body,
+                        data=call.form,
+                        headers={"Accept": call.accept},
+                        auth=_GivenHeaders(headers),
+                        timeout=(
+                            max(0.01, min(limits.connect_s, left_s)),
+                            max(0.01, min(silence_s, left_s)),
+                        ),
+                        allow_redirects=False,
+                        stream=True,
+                        verify=self._ca,  # with each request: an environment variable would win over the session's
+                    )
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+                raise self._lost(call, problem, work) from problem
+            try:
+                yield response
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as problem:
+                raise self._lost(call, problem, work) from problem
+            finally:
+                response.close()
 
     def whole(self, call: Call, response: requests.Response, ends_s: float) -> Reply:
         """The answer with its whole body."""
@@ -207,14 +213,15 @@ class Wire:
                     f"{call.what}: an answer of more than {most / 2**20:g} MiB is not read; ask for less"
                 )
             piece: bytes = response.raw.read1(_PIECE, decode_content=True)
+            if piece:
+                total += len(piece)
+                yield piece
+            if self._clock.monotonic_s() > ends_s:
+                raise _late(call)  # also where it ends now: it may have been cut
             if not piece:
                 return
-            total += len(piece)
-            yield piece
-            if self._clock.monotonic_s() > ends_s:
-                raise _late(call)
 
-    def _lost(self, call: Call, problem: Exception) -> BridgeError | _Again:
+    def _lost(self, call: Call, problem: Exception, work: Work) -> BridgeError | _Again:
         """What a failure of the wire means, by whether the request can have arrived."""
         where = f"{call.what}: {self.host}"
         cause = _innermost(problem)
@@ -227,6 +234,8 @@ class Wire:
             return FixConfiguration(f"{where}: this address cannot be used: {_cause(problem)}")
         if _never_left(problem):
             return _Again(WorkspaceDown(f"{where} cannot be reached: {_cause(problem)}"))
+        if work.was_cut:
+            return _late(call)
         if not call.may_repeat:
             return AnswerLost(
                 f"{where}: the request left and no answer came ({_cause(problem)}); it may have happened"
@@ -317,7 +326,7 @@ class Workspace:
         self._wire.close()
 
     def ask(self, call: Call, *, budget_s: float) -> Answer:
-        """Ask, in the thread that calls. An answer that has begun may overrun the budget by silence_s."""
+        """Ask, in the thread that calls."""
         ends_s = self._clock.monotonic_s() + budget_s
         attempts = self._attempts(ends_s)
         wait_s, before = next(attempts), None
@@ -332,7 +341,7 @@ class Workspace:
     async def asked(self, call: Call, *, budget_s: float) -> Answer:
         """Ask, in one of a few threads; the waits between attempts hold none.
 
-        A cancelled task stops waiting for the answer; the request itself runs on to its end.
+        A cancelled task's request is cut: its thread is free at once, and holds nobody up who wants to leave.
         """
         ends_s = self._clock.monotonic_s() + budget_s
         attempts = self._attempts(ends_s)
@@ -340,12 +349,15 @@ class Workspace:
         while True:
             if wait_s:
                 await asyncio.sleep(wait_s)
+            loop, work = asyncio.get_running_loop(), Work()
+            alarm = loop.call_later(max(0.0, ends_s - self._clock.monotonic_s()) + _GRACE_S, work.cut)
             try:
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._pool(), self._once, call, ends_s, before
-                )
+                return await loop.run_in_executor(self._pool(), self._one, work, call, ends_s, before)
             except _Again as passing:
                 wait_s, before = attempts.send(passing), passing.error
+            finally:
+                alarm.cancel()
+                work.cut()  # it is over, or nobody waits for it any more
 
     def lines(self, call: Call, *, budget_s: float) -> Iterator[str]:
         """Lines of text as they come, without their ends. Repeats only while no answer has begun.
@@ -388,6 +400,14 @@ class Workspace:
                 break
             failed = yield wait_s
         raise failed.error from failed
+
+    def _one(self, work: Work, call: Call, ends_s: float, before: BridgeError | None) -> Answer:
+        """One attempt that others may cut."""
+        try:
+            with doing(work):
+                return self._once(call, ends_s, before)
+        finally:
+            work.over()
 
     def _once(self, call: Call, ends_s: float, before: BridgeError | None) -> Answer:
         """One attempt, with one fresh login when the present one is not accepted any more.

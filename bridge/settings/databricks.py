@@ -91,6 +91,11 @@ class LakebaseSettings(Section):
     ttl_s: Annotated[int, Field(ge=300, le=3600)] = 3600
     ca_certificate: Path | None = None
 
+    @property
+    def by_itself(self) -> bool:
+        """Whether host, user and password are all given, so that the workspace is not asked at all."""
+        return bool(self.host and self.password.get_secret_value())
+
     @model_validator(mode="after")
     def _says_where_and_who(self) -> Self:
         if self.endpoint and self.instance:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from bridge.domain.advice import Decided
 from bridge.domain.anomaly import Severity
-from bridge.ports import AdviceVerdict, AdviceWanted, Background
+from bridge.ports_advice import AdviceVerdict, AdviceWanted, Background
 from bridge.store.connection import Database, Row
 from bridge.store.postgres import writes_json
 from bridge.store.queries import Queries
@@ -17,7 +17,7 @@ _SIMILAR_ROWS = 5  # earlier cases that are told
 
 
 class AdviceBook:
-    """Implements `bridge.ports.AdviceStore` for one agent, on a database that somebody else opens and closes."""
+    """Implements `bridge.ports_advice.AdviceStore` for one agent, on a database that somebody else opens and closes."""
 
     def __init__(self, db: Database, queries: Queries, *, agent_id: str) -> None:
         self._db = db

@@ -159,7 +159,7 @@ WAREHOUSE = _promises(
     audit_complete=(
         _US,
         "the entry follows the change as a statement of its own, and is owed when that fails; a bridge killed between "
-        "the two leaves a change without an entry, and so does every change by plain SQL",
+        "the two, or cut off before it knows of the change, leaves one without an entry, and so does plain SQL",
     ),
     announcements=(
         _NO,

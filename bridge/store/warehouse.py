@@ -19,14 +19,14 @@ from bridge.domain.command import Command, Unsettled, Verdict
 from bridge.domain.lifecycle import RecommendationStatus
 from bridge.domain.reading import Reading
 from bridge.domain.recommendation import Proposal, ProposedWrite, Standing
-from bridge.errors import BridgeError, RefusedByRule, SchemaError
+from bridge.errors import BridgeError, DeadlineExceeded, RefusedByRule, SchemaError, StoreDown, TryAgain
 from bridge.ports import Clock, Incomplete, Mark, OthersRow, Place
 from bridge.settings import AgentSettings, StoreSettings
-from bridge.store.queries import Queries
+from bridge.store.queries import Queries, Query
 from bridge.store.rows import storable
 from bridge.store.warehouse_approved import Approvals
 from bridge.store.warehouse_audit import AuditTrail, Event, of_recommendation
-from bridge.store.warehouse_connection import Row, Warehouse
+from bridge.store.warehouse_connection import Known, Row, Warehouse
 from bridge.store.warehouse_execution import Execution
 from bridge.store.warehouse_migrate import warehouse_status
 from bridge.store.warehouse_readings import Readings
@@ -168,25 +168,31 @@ class WarehouseStore:
         Should two be made in one moment, whoever sees the other's withdraws its own: rather none than two.
         """
         text = await self._allowed(proposal.writes, proposal.equipment_id)
-        made, key = f"R-{new_key(self._clock.now_utc())}", uuid4().hex
+        made = f"R-{new_key(self._clock.now_utc())}"
+        lost: TryAgain | None = None
         values = _proposal_values(proposal, text)
-        await self._db.change(
-            self._q.recommendations.propose,
-            equipment_id=proposal.equipment_id,
-            issue_type=proposal.issue_type,
-            agent_id=self._agent.id,
-            valid_s=valid_s,
-            new_id=made,
-            write_key=key,
-            **values,
-        )
-        rows = await self._db.fetch(
+        try:
+            await self._db.change(
+                self._q.recommendations.propose,
+                equipment_id=proposal.equipment_id,
+                issue_type=proposal.issue_type,
+                agent_id=self._agent.id,
+                valid_s=valid_s,
+                new_id=made,
+                write_key=uuid4().hex,
+                **values,
+            )
+        except (StoreDown, DeadlineExceeded) as problem:
+            lost = problem  # its answer, and perhaps nothing else
+        rows = await self._db.look(
             self._q.recommendations.list_open_for,
             equipment_id=proposal.equipment_id,
             issue_type=proposal.issue_type,
         )
         standing = {row["recommendation_id"] for row in rows}
         if made not in standing:
+            if lost is not None:
+                raise lost
             return None
         await self._trail.append(
             [
@@ -221,14 +227,9 @@ class WarehouseStore:
         return None
 
     async def _end_one(self, recommendation_id: str, reason: str) -> None:
-        key = uuid4().hex
-        await self._db.change(
-            self._q.recommendations.give_way,
-            recommendation_id=recommendation_id,
-            reason=reason,
-            write_key=key,
+        await self._changed(
+            self._q.recommendations.give_way, "pending", recommendation_id=recommendation_id, reason=reason
         )
-        await self._changed(key, "pending")
 
     async def revise(self, recommendation_id: str, proposal: Proposal, valid_s: float) -> bool:
         """See `Store.revise`."""
@@ -236,18 +237,21 @@ class WarehouseStore:
         if before is None or before["status"] != "pending":
             return False
         text = await self._allowed(proposal.writes, proposal.equipment_id)
-        key = uuid4().hex
-        await self._db.change(
+        known = await self._db.make_known(
             self._q.recommendations.revise,
+            self._q.recommendations.list_changed,
             recommendation_id=recommendation_id,
             valid_s=valid_s,
-            write_key=key,
             **_proposal_values(proposal, text),
         )
-        return await self._revised(key, before)
+        return await self._revised(known, before)
 
-    async def _revised(self, key: str, before: Row) -> bool:
-        rows = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+    async def _revised(self, known: Known, before: Row) -> bool:
+        rows = known.rows
+        if not rows and known.affected == 1:
+            # Made, and decided by somebody before we looked; a decision leaves the writes as they are.
+            after = await self._row(before["recommendation_id"])
+            rows = [] if after is None else [after]
         for row in rows:
             if (row["write_digest"], row["severity"]) != (before["write_digest"], before["severity"]):
                 await self._trail.append([_revision(row, before)])
@@ -264,24 +268,19 @@ class WarehouseStore:
 
     async def wake(self, recommendation_id: str) -> bool:
         """See `Store.wake`."""
-        key = uuid4().hex
-        await self._db.change(
-            self._q.recommendations.wake_recommendation, recommendation_id=recommendation_id, write_key=key
-        )
-        return bool(await self._changed(key, "deferred"))
+        wake = self._q.recommendations.wake_recommendation
+        return bool(await self._changed(wake, "deferred", recommendation_id=recommendation_id))
 
     async def supersede(self, equipment_id: str, issue_type: str, reason: str) -> list[str]:
         """See `Store.supersede`."""
-        key = uuid4().hex
-        await self._db.change(
+        return await self._changed(
             self._q.recommendations.supersede,
+            "pending",
             equipment_id=equipment_id,
             issue_type=issue_type,
             agent_id=self._agent.id,
             reason=storable(reason),
-            write_key=key,
         )
-        return await self._changed(key, "pending")
 
     async def latest_recommendation(self, equipment_id: str, issue_type: str) -> Standing | None:
         """See `Store.latest_recommendation`."""
@@ -314,18 +313,17 @@ class WarehouseStore:
             return False
         text = await self._allowed(writes, before["equipment_id"])
         evidence = _object(before["evidence"]) | {"completion": dict(note)}
-        key = uuid4().hex
-        await self._db.change(
+        known = await self._db.make_known(
             self._q.recommendations.complete,
+            self._q.recommendations.list_changed,
             recommendation_id=recommendation_id,
             writes=text,
             digest=digest_of(text),
             write_count=len(writes),
             note=storable(json.dumps(evidence, ensure_ascii=False, default=str)),
             evidence_before=before["evidence"],
-            write_key=key,
         )
-        return await self._revised(key, before)
+        return await self._revised(known, before)
 
     async def hand_to_people(self) -> list[tuple[str, str]]:
         """See `Store.hand_to_people`."""
@@ -370,9 +368,7 @@ class WarehouseStore:
             ("wake", self._q.recommendations.wake_deferred, "deferred"),
         ):
             if name in due:
-                key = uuid4().hex
-                await self._db.change(query, write_key=key)
-                done[name] = len(await self._changed(key, before))
+                done[name] = len(await self._changed(query, before))
         await self._trail.append()
         return {name: count for name, count in done.items() if count}
 
@@ -422,11 +418,11 @@ class WarehouseStore:
         )
         return rows[0] if rows else None
 
-    async def _changed(self, key: str, before: str) -> list[str]:
-        """The ids of what a change changed, which are in the audit trail now."""
-        rows = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
-        await self._trail.append([of_recommendation(row, "", before) for row in rows])
-        return [row["recommendation_id"] for row in rows]
+    async def _changed(self, change: Query, before: str, **values: object) -> list[str]:
+        """Make a change; the ids of what it changed, which are in the audit trail then."""
+        known = await self._db.make_known(change, self._q.recommendations.list_changed, **values)
+        await self._trail.append([of_recommendation(row, "", before) for row in known.rows])
+        return [row["recommendation_id"] for row in known.rows]
 
 
 def _proposal_values(proposal: Proposal, text: str) -> dict[str, object]:

@@ -12,7 +12,6 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from uuid import uuid4
 
 from bridge.domain.approval import digest_of
 from bridge.settings import AgentSettings
@@ -93,20 +92,41 @@ class Approvals:
             going.append(approved.id)
         if not going:
             return 0
-        key = uuid4().hex
-        await self._db.change(
+        known = await self._db.make_known(
             self._q.recommendations.start_executing,
+            self._q.recommendations.list_changed,
             recommendation_ids=going,
             approval_valid_s=self._agent.approval_valid_s,
-            write_key=key,
         )
-        moved = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+        moved = known.rows
         if not moved:
             return 0
         self._trail.owe(of_recommendation(row, "", "approved") for row in moved)
         ours = {row["recommendation_id"] for row in moved}
         return await self.make(
             [row for row in await self.executing() if row["recommendation_id"] in ours], limits
+        )
+
+    async def resume(self, ids: Collection[str]) -> int:
+        """Make the commands that a dead bridge left unmade, where the approvals for it stand; how many were made.
+
+        A row that says executing by plain SQL looks the same. It makes no command, and ends when it lapses.
+        """
+        rows = [row for row in await self.executing() if row["recommendation_id"] in ids]
+        given = await self._db.fetch(self._q.approvals.list_for, recommendation_ids=list(ids))
+        return await self.make(
+            row
+            for row in rows
+            if _Approved(
+                row=row,
+                approvers=tuple(
+                    entry["operator"]
+                    for entry in given
+                    if (entry["recommendation_id"], entry["digest"])
+                    == (row["recommendation_id"], row["write_digest"])
+                ),
+            ).unapproved()
+            is None
         )
 
     async def make(self, executing: Iterable[Row], limits: Mapping[str, Row] | None = None) -> int:
@@ -144,14 +164,13 @@ class Approvals:
                 )
         made = 0
         for part in parts(wanted, _AT_ONCE):
-            key = uuid4().hex
-            await self._db.change(
+            known = await self._db.make_known(
                 self._q.commands.make_commands,
+                self._q.commands.list_changed,
                 **{name: [command[name] for command in part] for name in part[0]},
                 agent_id=self._agent.id,
-                write_key=key,
             )
-            new = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+            new = known.rows
             made += len(new)
             self._trail.owe(of_command(row, self._agent.id, "command.created", None) for row in new)
         return made
@@ -165,9 +184,12 @@ class Approvals:
         ][:most]
         if not going:
             return []
-        key = uuid4().hex
-        await self._db.change(self._q.recommendations.hand_to_people, recommendation_ids=going, write_key=key)
-        moved = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+        known = await self._db.make_known(
+            self._q.recommendations.hand_to_people,
+            self._q.recommendations.list_changed,
+            recommendation_ids=going,
+        )
+        moved = known.rows
         self._trail.owe(of_recommendation(row, "", "approved") for row in moved)
         await self.close_handed_over()
         return [(f"W-{row['recommendation_id']}", row["recommendation_id"]) for row in moved]
@@ -175,9 +197,10 @@ class Approvals:
     async def close_handed_over(self) -> list[str]:
         """Open the work orders of executing recommendations without writes, and finish these."""
         await self._db.change(self._q.work_orders.open_work_orders)
-        key = uuid4().hex
-        await self._db.change(self._q.recommendations.close_handed_over, write_key=key)
-        rows = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+        known = await self._db.make_known(
+            self._q.recommendations.close_handed_over, self._q.recommendations.list_changed
+        )
+        rows = known.rows
         events: list[Event] = []
         for row in rows:
             events.append(
@@ -212,14 +235,13 @@ class Approvals:
                 )
         voided = 0
         for part in parts(ends, ENDS_AT_ONCE):
-            key = uuid4().hex
-            await self._db.change(
+            known = await self._db.make_known(
                 self._q.recommendations.expire_approved,
+                self._q.recommendations.list_changed,
                 recommendation_ids=[end[0] for end in part],
                 reasons=[storable(end[1]) for end in part],
-                write_key=key,
             )
-            rows = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+            rows = known.rows
             voided += len(rows)
             await self._trail.append([of_recommendation(row, "", "approved") for row in rows])
         return voided

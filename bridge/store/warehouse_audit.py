@@ -19,7 +19,7 @@ from uuid import uuid4
 import structlog
 
 from bridge.domain.audit import AuditEntry, ChainState, compare_head, entry_hash, follow_chain
-from bridge.errors import LostRace, SchemaError, TryAgain
+from bridge.errors import DeadlineExceeded, LostRace, SchemaError, StoreDown, TryAgain
 from bridge.store.queries import Queries
 from bridge.store.rows import storable
 from bridge.store.warehouse_connection import Row, Warehouse
@@ -56,6 +56,16 @@ class _Head:
     write_key: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Doubt:
+    """An attempt to append whose answer was lost: it may stand in the chain, or still be on its way there."""
+
+    seq: int
+    hash: str  # of its last entry
+    was_seq: int
+    entries: int  # so many of those owed, the first ones
+
+
 class AuditTrail:
     """Appends to the chain for one party, and follows the chain for whoever wants to know whether it is whole."""
 
@@ -67,7 +77,7 @@ class AuditTrail:
         self._head: _Head | None = None
         self._copied = False  # whether the entries of that head are known to stand in the trail
         self._owed: list[Event] = []
-        self._doubt: tuple[str, int] | None = None  # key and number of entries whose answer was lost
+        self._doubts: list[_Doubt] = []
         self._late = False
 
     @property
@@ -107,10 +117,8 @@ class AuditTrail:
             head = self._head
             if head is None:
                 head = await self._read_head()
-                if self._doubt is not None and head.write_key == self._doubt[0]:
-                    # It was appended; only its answer was lost.
-                    del self._owed[: self._doubt[1]]
-                    self._doubt, self._head, self._copied = None, head, False
+                if await self._stood_already(head):
+                    self._head, self._copied = head, False
                     await self._db.change(self._q.copy_entries, entries=head.entries)
                     self._copied = True
                     return
@@ -126,28 +134,60 @@ class AuditTrail:
                 entries=json.dumps([asdict(entry) for entry in entries], ensure_ascii=False),
                 write_key=key,
             )
-            self._head, self._doubt = None, (key, len(events))
-            affected = await self._db.change(
-                self._q.move_head,
-                seq=moved.seq,
-                hash=moved.hash,
-                entries=moved.entries,
-                was_seq=head.seq,
-                was_hash=head.hash,
-                write_key=key,
-            )
+            attempt = _Doubt(seq=moved.seq, hash=moved.hash, was_seq=head.seq, entries=len(events))
+            self._head = None
+            try:
+                affected = await self._db.change(
+                    self._q.move_head,
+                    seq=moved.seq,
+                    hash=moved.hash,
+                    entries=moved.entries,
+                    was_seq=head.seq,
+                    was_hash=head.hash,
+                    write_key=key,
+                )
+            except (StoreDown, DeadlineExceeded):
+                self._doubts.append(attempt)
+                raise
             if affected != 1:
                 found = await self._read_head()
                 if found.write_key != key:
-                    self._doubt = None
-                    self._head, self._copied = found, False
-                    continue  # somebody was faster; behind that entry, then
-            del self._owed[: len(events)]
-            self._doubt, self._head, self._copied = None, moved, False
+                    if affected != 0:
+                        self._doubts.append(attempt)  # the warehouse did not say
+                    if not self._doubts:
+                        self._head, self._copied = found, False
+                    continue  # somebody was faster; behind that entry, then, if it was not an attempt of ours
+            self._paid(attempt)
+            self._head, self._copied = moved, False
             await self._db.change(self._q.copy_entries, entries=moved.entries)
             self._copied = True
             return
         raise LostRace(f"the audit trail: {_TRIES} times somebody else appended first")
+
+    async def _stood_already(self, head: _Head) -> bool:
+        """Whether entries whose answer was lost stand in the chain; they are owed no more then."""
+        for doubt in self._doubts:
+            if await self._stands(doubt, head):
+                self._paid(doubt)
+                return True
+        # Where the chain has gone on from the place they were meant for, they can never get there any more.
+        self._doubts = [doubt for doubt in self._doubts if doubt.was_seq == head.seq]
+        return False
+
+    async def _stands(self, lost: _Doubt, head: _Head) -> bool:
+        if head.seq < lost.seq:
+            return False
+        newest = {entry["seq"]: entry["hash"] for entry in json.loads(head.entries)}
+        if lost.seq in newest:
+            return bool(newest[lost.seq] == lost.hash)
+        # Somebody has appended behind that place since, and made sure first that what was there is in the trail.
+        rows = await self._db.fetch(self._q.read_chain, after_seq=lost.seq - 1, max_rows=1)
+        return bool(rows) and (rows[0]["seq"], rows[0]["hash"]) == (lost.seq, lost.hash)
+
+    def _paid(self, attempt: _Doubt) -> None:
+        """All attempts are to append what is owed first, so that none of the others matters any more."""
+        del self._owed[: attempt.entries]
+        self._doubts = []
 
     def _chained(self, head: _Head, events: Sequence[Event]) -> list[AuditEntry]:
         entries = []

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from uuid import uuid4
 
 from bridge.domain.lifecycle import Role
 from bridge.domain.limits import Refusal, RefusalCode
@@ -51,6 +52,10 @@ _GRACE_S = 3.0  # how much longer than the warehouse's own time limit an answer 
 
 _STATE = re.compile(r"SQLSTATE:?\s*([0-9A-Z]{5})")
 _CONFLICT = "2D521"
+_CONFLICT_BY_NAME = re.compile(
+    r"DELTA_CONCURRENT_|Concurrent\w+Exception|(Metadata|Protocol)ChangedException"
+)
+_SQL_SHOWN = "== SQL =="  # behind it an error repeats the statement
 _SESSION_OVER = re.compile(
     r"INVALID_HANDLE|invalid sessionhandle|session .*(expired|closed|not found)", re.IGNORECASE
 )
@@ -88,6 +93,14 @@ class WarehouseAddress:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """Rows of a question, or how many rows a change affected; -1 when the warehouse did not say."""
+
+    rows: list[Row]
+    affected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a change with a key of its own changed, as looked for afterwards. affected: as its answer said, or -1."""
 
     rows: list[Row]
     affected: int
@@ -154,6 +167,28 @@ class Warehouse:
             await asyncio.sleep(random.uniform(0, pause_s))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         raise AssertionError("the last attempt returns or raises")
+
+    async def make_known(self, change: Query, look: Query, **values: object) -> Known:
+        """Make a change under a key of its own, and look for what carries the key by then; also when no answer came.
+
+        What was lost raises only where nothing carries the key. A change that is still under way then may yet be made.
+        """
+        key = uuid4().hex
+        try:
+            affected = await self.change(change, write_key=key, **values)
+        except (StoreDown, DeadlineExceeded):
+            rows = await self.look(look, write_key=key)
+            if not rows:
+                raise
+            return Known(rows=rows, affected=-1)
+        return Known(rows=await self.look(look, write_key=key), affected=affected)
+
+    async def look(self, query: Query, **values: object) -> list[Row]:
+        """The same as `fetch`, once more when no answer came: behind a change, what is not seen is not written down."""
+        try:
+            return await self.fetch(query, **values)
+        except StoreDown:
+            return await self.fetch(query, **values)
 
     async def execute(self, statement: Statement, what: str) -> Answer:
         """Run a statement of ours that is no named query: DDL, and the migrations' own bookkeeping."""
@@ -410,11 +445,14 @@ def translate(error: Exception, what: str) -> BridgeError:
     """Turn an error of the connector into ours, split by what the reader can do. `what` names the query or step."""
     context = getattr(error, "context", None) or {}
     message = _first_line(error)
-    state = _STATE.search(str(error))
-    if _SESSION_OVER.search(str(error)):
+    said = str(error).partition(_SQL_SHOWN)[0]
+    # The last one: the words before it may repeat a value, and a value may be anything.
+    states = _STATE.findall(said)
+    state = states[-1] if states else _CONFLICT if _CONFLICT_BY_NAME.search(said) else ""
+    if not state.startswith(("2", "4")) and _SESSION_OVER.search(said):
         return _SessionOver(f"{what}: {message}")
-    if state is not None:
-        return _by_state(state[1], f"{what}: {message}")
+    if state:
+        return _by_state(state, f"{what}: {message}")
     code = context.get("http-code")
     if code in (401, 403):
         return _TokenRefused(

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from bridge.domain.approval import digest_of
 from bridge.domain.audit import ChainState
-from bridge.domain.lifecycle import CommandStatus, Role
+from bridge.domain.lifecycle import CommandStatus, RecommendationStatus, Role
 from bridge.domain.limits import Refusal, RefusalCode
-from bridge.errors import RefusedByRule
+from bridge.errors import DeadlineExceeded, RefusedByRule, StoreDown, TryAgain
 from bridge.ports import Clock
 from bridge.store.desk import Control, Story
 from bridge.store.queries import Queries, Query
@@ -145,13 +145,17 @@ class WarehouseDesk:
             )
         # The signature first: killed behind it, the same person approves once more, and it counts once.
         if who.lower() not in given:
-            await self._db.change(
-                self._q.approvals.give_approval,
-                recommendation_id=recommendation_id,
-                operator=who,
-                digest=digest,
-                comment=comment,
-            )
+            try:
+                await self._db.change(
+                    self._q.approvals.give_approval,
+                    recommendation_id=recommendation_id,
+                    operator=who,
+                    digest=digest,
+                    comment=comment,
+                )
+            except (StoreDown, DeadlineExceeded):
+                if who.lower() not in await self._signed(recommendation_id, digest):
+                    raise
             given.add(who.lower())
             await self._trail.append(
                 [
@@ -171,6 +175,7 @@ class WarehouseDesk:
                 return "pending"
         return await self._decide(
             self._q.recommendations.approve_recommendation,
+            RecommendationStatus.APPROVED,
             row,
             who,
             recommendation_id=recommendation_id,
@@ -193,6 +198,7 @@ class WarehouseDesk:
             )
         return await self._decide(
             self._q.recommendations.reject_recommendation,
+            RecommendationStatus.REJECTED,
             row,
             person(operator),
             recommendation_id=recommendation_id,
@@ -219,6 +225,7 @@ class WarehouseDesk:
             raise RefusedByRule(refusal)
         return await self._decide(
             self._q.recommendations.defer_recommendation,
+            RecommendationStatus.DEFERRED,
             row,
             person(operator),
             recommendation_id=recommendation_id,
@@ -228,11 +235,15 @@ class WarehouseDesk:
             digest=digest,
         )
 
-    async def _decide(self, decision: Query, shown: Row, who: str, **values: object) -> str:
+    async def _decide(
+        self, decision: Query, to: RecommendationStatus, shown: Row, who: str, **values: object
+    ) -> str:
         """One guarded change; when it changed nothing, the row as it is now says why."""
-        key = uuid4().hex
-        await self._db.change(decision, write_key=key, **values)
-        rows = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+        known = await self._db.make_known(decision, self._q.recommendations.list_changed, **values)
+        rows = known.rows
+        if not rows and known.affected == 1:
+            # Made, and gone on with before we looked: an agent that polls takes up an approval at once.
+            rows = [{**shown, "status": to.value, "execution_result": None}]
         if not rows:
             _still_open(await self.recommendation(shown["recommendation_id"]), shown["write_digest"])
             raise _refused(
@@ -240,11 +251,21 @@ class WarehouseDesk:
                 f"{shown['recommendation_id']} was changed this moment; look again",
             )
         event = of_recommendation(rows[0], who, "pending")
-        after = await self._row(shown["recommendation_id"])
+        try:
+            after = await self._db.look(
+                self._q.recommendations.get_recommendation, recommendation_id=shown["recommendation_id"]
+            )
+        except TryAgain:
+            after = []  # it is decided, and the trail has to say so
         facts = stripped(
-            operator_notes=after["operator_notes"],
-            rejection_reason=after["rejection_reason"],
-            defer_until=after["defer_until"],
+            **{
+                name: after[0][name] if after else values.get(given)
+                for name, given in (
+                    ("operator_notes", "comment"),
+                    ("rejection_reason", "reason"),
+                    ("defer_until", ""),
+                )
+            }
         )
         await self._trail.append([replace(event, detail={**event.detail, **facts})])
         return str(rows[0]["status"])
@@ -285,9 +306,10 @@ class WarehouseDesk:
 
     async def close_left_behind(self, prefix: str) -> int:
         """Close the sessions that a killed program left open; returns how many. `prefix`: of their ids."""
-        key = uuid4().hex
-        await self._db.change(self._q.sessions.close_left_behind, prefixes=[prefix], write_key=key)
-        return len(await self._db.fetch(self._q.sessions.list_changed, write_key=key))
+        known = await self._db.make_known(
+            self._q.sessions.close_left_behind, self._q.sessions.list_changed, prefixes=[prefix]
+        )
+        return len(known.rows)
 
     async def count_decision(self, session: str, *, operator: str, decision: str) -> None:
         """Count a decision, `approved` or `rejected`, for the session in which it was made."""
@@ -318,11 +340,22 @@ class WarehouseDesk:
             return False
         await self._demand_may(operator, "arm" if armed else "disarm", None)
         key = uuid4().hex
-        await self._db.change(
-            self._q.control.set_armed, armed=armed, operator=operator, reason=storable(reason), write_key=key
-        )
-        switch = (await self._db.fetch(self._q.control.read_switch))[0]
-        if switch["write_key"] != key:
+        affected = -1
+        lost: TryAgain | None = None
+        try:
+            affected = await self._db.change(
+                self._q.control.set_armed,
+                armed=armed,
+                operator=operator,
+                reason=storable(reason),
+                write_key=key,
+            )
+        except (StoreDown, DeadlineExceeded) as problem:
+            lost = problem
+        switch = (await self._db.look(self._q.control.read_switch))[0]
+        if affected != 1 and switch["write_key"] != key:
+            if lost is not None:
+                raise lost
             return False
         await self._trail.append(
             [
@@ -365,18 +398,17 @@ class WarehouseDesk:
             raise _refused(
                 RefusalCode.NOT_CONFIRMED, f"{command_id} counts as executed only with what it shows"
             )
-        key = uuid4().hex
-        await self._db.change(
+        known = await self._db.make_known(
             self._q.commands.settle_by_hand,
+            self._q.commands.list_changed,
             command_id=command_id,
             operator=person(operator),
             status=status,
             result=storable(result),
             code=code,
             read_back=read_back,
-            write_key=key,
         )
-        changed = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+        changed = known.rows
         await self._trail.append(
             [of_command(row, person(operator), f"command.{row['status']}", "unknown") for row in changed]
         )

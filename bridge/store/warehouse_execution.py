@@ -24,6 +24,7 @@ from bridge.store.warehouse_connection import Row, Warehouse
 from bridge.store.warehouse_rules import follow_command
 
 _VERDICTS_AT_ONCE = 40
+_CLAIMED_AT_ONCE = 80  # tags taken in one statement, each with three parameters
 
 
 class Execution:
@@ -44,17 +45,19 @@ class Execution:
         self._agent = agent
         self._approvals = approvals
         self._instance = instance
+        self._unanswered: str | None = None  # key of a claim whose answer was lost
 
     async def take(self, routes: Sequence[str], most: int) -> list[Command]:
         """One statement when there is nothing to do."""
+        if self._unanswered is not None and (found := await self._claimed(self._unanswered)):
+            return found  # it was made, and would lie here until its lease ends
+        most = min(most, _CLAIMED_AT_ONCE)
         work = await self._look(routes, most)
         started = [row["id"] for row in work if row["kind"] == "approved"]
         unmade = [row["id"] for row in work if row["kind"] == "unmade"]
         made = await self._approvals.start(started) if started else 0
         if unmade:
-            made += await self._approvals.make(
-                [row for row in await self._approvals.executing() if row["recommendation_id"] in unmade]
-            )
+            made += await self._approvals.resume(unmade)
         if made:
             work = await self._look(routes, most)
         ready = [row for row in work if row["kind"] == "command"]
@@ -97,7 +100,7 @@ class Execution:
             mine += [row["id"] for row in holds]
         if not mine:
             return []
-        key = uuid4().hex
+        key = self._unanswered = uuid4().hex
         # Only what holds its tag by now is claimed; where somebody else was faster, nothing changes.
         await self._db.change(
             self._q.commands.claim_commands,
@@ -107,7 +110,11 @@ class Execution:
             lease_s=self._agent.lease_s,
             write_key=key,
         )
+        return await self._claimed(key)
+
+    async def _claimed(self, key: str) -> list[Command]:
         rows = await self._db.fetch(self._q.commands.list_claimed, write_key=key, claimed_by=self._instance)
+        self._unanswered = None
         claimed = [Command(**row) for row in rows]
         if len({command.command_id for command in claimed}) != len(claimed):
             raise FixCode(
@@ -132,6 +139,7 @@ class Execution:
         if not command_ids:
             return set()
         key = uuid4().hex
+        # Not looked for after a lost answer: in doubt nothing is sent, and a read-back says what became of it.
         await self._db.change(
             self._q.commands.record_intent,
             command_ids=list(command_ids),
@@ -153,18 +161,17 @@ class Execution:
         for verdict in verdicts:
             _demand_whole(CommandStatus.EXECUTING, verdict, self._db)
         for part in parts(verdicts, _VERDICTS_AT_ONCE):
-            key = uuid4().hex
-            await self._db.change(
+            known = await self._db.make_known(
                 self._q.commands.record_verdicts,
+                self._q.commands.list_changed,
                 command_ids=[verdict.command_id for verdict in part],
                 statuses=[verdict.status.value for verdict in part],
                 results=[storable(verdict.result) for verdict in part],
                 codes=[None if verdict.code is None else verdict.code.value for verdict in part],
                 read_backs=[verdict.read_back_value for verdict in part],
                 claimed_by=self._instance,
-                write_key=key,
             )
-            rows = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+            rows = known.rows
             self._trail.owe(
                 of_command(row, self._instance, f"command.{row['status']}", "executing") for row in rows
             )
@@ -179,23 +186,20 @@ class Execution:
         """Give back what was claimed here and never sent."""
         if not command_ids:
             return []
-        key = uuid4().hex
-        await self._db.change(
+        known = await self._db.make_known(
             self._q.commands.release_commands,
+            self._q.commands.list_changed,
             command_ids=list(command_ids),
             claimed_by=self._instance,
-            write_key=key,
         )
-        return await self._released(key)
+        return await self._released(known.rows)
 
     async def release_expired(self) -> int:
         """Give back what a bridge that is gone had claimed and never sent."""
-        key = uuid4().hex
-        await self._db.change(self._q.commands.release_expired, write_key=key)
-        return len(await self._released(key))
+        known = await self._db.make_known(self._q.commands.release_expired, self._q.commands.list_changed)
+        return len(await self._released(known.rows))
 
-    async def _released(self, key: str) -> list[str]:
-        rows = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+    async def _released(self, rows: Sequence[Row]) -> list[str]:
         await self._trail.append(
             [of_command(row, self._instance, "command.released", "executing") for row in rows]
         )
@@ -221,15 +225,14 @@ class Execution:
                 ends.append((row["command_id"], "expired", "the approval lapsed before anything was sent"))
         cancelled = 0
         for part in parts(ends, ENDS_AT_ONCE):
-            key = uuid4().hex
-            await self._db.change(
+            known = await self._db.make_known(
                 self._q.commands.cancel_pending,
+                self._q.commands.list_changed,
                 command_ids=[command_id for command_id, _, _ in part],
                 codes=[code for _, code, _ in part],
                 results=[f"{code}: {reason}" for _, code, reason in part],
-                write_key=key,
             )
-            rows = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+            rows = known.rows
             cancelled += len(rows)
             self._trail.owe(of_command(row, "", "command.cancelled", "pending") for row in rows)
         return cancelled
@@ -254,15 +257,14 @@ class Execution:
                 (made, RecommendationStatus.EXECUTED) for made in await self._approvals.close_handed_over()
             ]
         for part in parts(ends, ENDS_AT_ONCE):
-            key = uuid4().hex
-            await self._db.change(
+            known = await self._db.make_known(
                 self._q.recommendations.finish,
+                self._q.recommendations.list_changed,
                 recommendation_ids=[end[0] for end in part],
                 statuses=[end[1].value for end in part],
                 results=[storable(end[2]) for end in part],
-                write_key=key,
             )
-            rows = await self._db.fetch(self._q.recommendations.list_changed, write_key=key)
+            rows = known.rows
             self._trail.owe(of_recommendation(row, "", "executing") for row in rows)
             finished += [(row["recommendation_id"], RecommendationStatus(row["status"])) for row in rows]
         return finished
@@ -312,18 +314,17 @@ class Execution:
     async def settle(self, command: Unsettled, verdict: Verdict) -> bool:
         """End a command by what a read-back found."""
         _demand_whole(command.status, verdict, self._db)
-        key = uuid4().hex
-        await self._db.change(
+        known = await self._db.make_known(
             self._q.commands.settle,
+            self._q.commands.list_changed,
             command_id=command.command_id,
             from_status=command.status.value,
             status=verdict.status.value,
             result=storable(verdict.result),
             code=None if verdict.code is None else verdict.code.value,
             read_back=verdict.read_back_value,
-            write_key=key,
         )
-        rows = await self._db.fetch(self._q.commands.list_changed, write_key=key)
+        rows = known.rows
         unknown = command.status is CommandStatus.UNKNOWN
         self._trail.owe(
             of_command(

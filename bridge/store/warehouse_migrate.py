@@ -21,6 +21,7 @@ from bridge.store.warehouse_statement import Marker, Statement
 
 FOLDER = Path(__file__).parent / "delta"
 
+_WITHDRAWN_AT_ONCE = 200  # a statement takes some 250 values
 _NO_TABLE = "42P01"
 _THERE_ALREADY = "ALREADY_EXISTS"
 _BOOKS = (
@@ -115,8 +116,9 @@ async def publish_on_warehouse(
         events.append(_limits_event("limits.published", tag.path, {**wanted, **was}))
     stays = {tag.path for tag in writable}
     gone = sorted(there.keys() - stays)
+    for begin in range(0, len(gone), _WITHDRAWN_AT_ONCE):
+        await db.change(queries.limits.withdraw_limits, withdrawn=gone[begin : begin + _WITHDRAWN_AT_ONCE])
     if gone:
-        await db.change(queries.limits.withdraw_limits, tag_paths=sorted(stays))
         events += [
             _limits_event("limits.withdrawn", path, {"equipment_id": there[path]["equipment_id"]})
             for path in gone

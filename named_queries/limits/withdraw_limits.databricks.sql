@@ -1,6 +1,7 @@
 -- name: withdraw_limits
--- what: Take every tag off the allow-list that is not among these.
--- param: tag_paths text[], the tags that stay
+-- what: Take tags off the allow-list.
+-- param: tag_paths text[], unused here: a statement takes fewer values than a plant may have tags
+-- param: withdrawn text[], the tags that go
 -- role: owner
 delete from tag_limits
-where tag_path not in (:tag_paths)
+where tag_path in (:withdrawn)

@@ -61,6 +61,13 @@ def workspace(
     client_secret: Annotated[
         str | None, typer.Option(help="Of the service principal, by itself a random one.")
     ] = None,
+    principal: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A further service principal; its client id and secret are under 'principals' of the ready line.",
+        ),
+    ] = None,
     warehouse: Annotated[
         bool, typer.Option("--warehouse/--no-warehouse", help="Have a SQL warehouse.")
     ] = True,
@@ -94,6 +101,7 @@ def workspace(
         genie_per_minute=genie_per_minute,
         token=token,
         client_secret=client_secret,
+        principals=tuple(principal or ()),
         warehouse=warehouse,
         warehouse_folder=warehouse_folder,
     )

@@ -28,11 +28,18 @@ class _Token:
     """None: a personal access token, which outlives every test."""
 
 
+@dataclass(frozen=True)
+class _Principal:
+    caller: Caller
+    secret: str = field(repr=False)
+
+
 @dataclass
 class Identities:
-    """The people and the service principal of the workspace, and every token that is known.
+    """The people and the service principals of the workspace, and every token that is known.
 
-    The engineer owns the Lakebase project; the stranger has a valid token and no right to anything.
+    The engineer owns the Lakebase project; the stranger has a valid token and no right to anything. ``more``: names
+    of further service principals, each with every right in the workspace and credentials of its own.
     """
 
     clock: Clock
@@ -41,17 +48,20 @@ class Identities:
     pat: str = field(default_factory=lambda: f"dapi{secrets.token_hex(16)}", repr=False)
     client_secret: str = field(default_factory=lambda: f"dose{secrets.token_hex(16)}", repr=False)
     client_id: str = "5f6b2c1e-7a44-4a55-9d1f-2b1c6f0e4d21"
+    more: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.engineer = Caller(user_name=ENGINEER, display_name="Engineer", id="4211", rights=AREAS)
         self.stranger = Caller(user_name=STRANGER, display_name="Stranger", id="4212")
-        self.principal = Caller(
-            user_name=self.client_id,
-            display_name="ignition-bridge",
-            id="4213",
-            service_principal=True,
-            rights=AREAS,
-        )
+        if len(set(self.more)) != len(self.more) or not all(self.more):
+            raise ValueError(f"every service principal has a name of its own, found {', '.join(self.more)}")
+        self._more = {
+            name: _Principal(
+                _service(str(uuid.uuid5(uuid.NAMESPACE_OID, name)), name, str(4214 + place)),
+                f"dose{secrets.token_hex(16)}",
+            )
+            for place, name in enumerate(self.more)
+        }
         self.stranger_pat = f"dapi{secrets.token_hex(16)}"
         self._tokens: dict[str, _Token] = {}
         self.forget()
@@ -68,6 +78,22 @@ class Identities:
             self.pat: _Token(self.engineer, None),
             self.stranger_pat: _Token(self.stranger, None),
         }
+
+    def introduced(self) -> dict[str, dict[str, str]]:
+        """Client id and secret of the further service principals, by name."""
+        return {
+            name: {"client_id": each.caller.user_name, "client_secret": each.secret}
+            for name, each in self._more.items()
+        }
+
+    def _known(self, client_id: str, secret: str) -> Caller | None:
+        """The service principal with this id and this secret."""
+        first = _Principal(_service(self.client_id, "ignition-bridge", "4213"), self.client_secret)
+        for each in (first, *self._more.values()):
+            right = secrets.compare_digest(secret.encode(), each.secret.encode())
+            if right and client_id == each.caller.user_name:
+                return each.caller
+        return None
 
     def expire_all(self) -> None:
         """Every OAuth token of now has expired."""
@@ -135,8 +161,8 @@ class Identities:
             summary = {"errorCode": "E0000011", "errorSummary": "Invalid token provided", "errorCauses": []}
             raise Refusal(401, "E0000011", "Invalid token provided", document=summary)
         identifier, secret = _basic(asked.headers.get("authorization", ""))
-        right = secrets.compare_digest(secret.encode(), self.client_secret.encode())
-        if identifier != self.client_id or not right:
+        principal = self._known(identifier, secret)
+        if principal is None:
             raise _oauth_error(401, "invalid_client", "Client authentication failed")
         form = read_form(asked.body)
         if form.get("grant_type") != "client_credentials":
@@ -152,7 +178,7 @@ class Identities:
             raise _oauth_error(400, "invalid_request", f"unknown parameter {', '.join(unknown)}")
         made = f"doat{secrets.token_urlsafe(32)}"  # opaque: the SQL connector would look into a JWT
         lifetime = timedelta(seconds=self.token_lifetime_s)
-        self._tokens[made] = _Token(self.principal, self.clock.now() + lifetime)
+        self._tokens[made] = _Token(principal, self.clock.now() + lifetime)
         return Answer(
             document={
                 "access_token": made,
@@ -178,6 +204,10 @@ class Identities:
         if not caller.service_principal:
             me["emails"] = [{"type": "work", "value": caller.user_name, "primary": True}]
         return me
+
+
+def _service(client_id: str, name: str, number: str) -> Caller:
+    return Caller(user_name=client_id, display_name=name, id=number, service_principal=True, rights=AREAS)
 
 
 async def _login_page(_: Asked) -> Answer:

@@ -21,7 +21,7 @@ class ControlRefused(Exception):
 
 
 class WorkspaceProcess:
-    """``python -m simulator workspace …``, answering when ``start`` returns; use it as a context manager.
+    """``python -m simulator.workspace …``, answering when ``start`` returns; use it as a context manager.
 
     ``ready`` is what it said about itself: addresses and demo credentials.
     """
@@ -38,7 +38,7 @@ class WorkspaceProcess:
         """Start and wait for the ready line. ``RuntimeError`` with what it wrote to stderr if none comes."""
         stderr = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed in stop
         process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "workspace", "--port", str(port), *arguments],
+            [sys.executable, "-m", "simulator.workspace", "--port", str(port), *arguments],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=stderr,

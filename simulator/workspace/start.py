@@ -56,6 +56,7 @@ class Options:
     genie_per_minute: int
     token: str | None
     client_secret: str | None
+    principals: tuple[str, ...]
     warehouse: bool
     warehouse_folder: Path | None
 
@@ -84,7 +85,7 @@ def _made(options: Options, stack: contextlib.ExitStack) -> tuple[Workspace, Web
     for text in options.faults:
         parse_fault(text)  # before anything is begun
     clock, faults = Clock(), Faults()
-    identities = Identities(clock, faults, options.token_lifetime_s)
+    identities = Identities(clock, faults, options.token_lifetime_s, more=options.principals)
     identities.use(pat=options.token, client_secret=options.client_secret)
     lakebase = Lakebase(clock, identities.engineer.user_name, native_login=options.native_login)
     if options.database is not None:
@@ -99,8 +100,8 @@ def _made(options: Options, stack: contextlib.ExitStack) -> tuple[Workspace, Web
         )
         lakebase.roles.prepare(identities.engineer.user_name)
     server = WebServer(port=options.port, clock=clock)
-    host = server.open()
     stack.callback(server.close)
+    host = server.open()
     engines, door = stack.enter_context(_engines(options, identities))
     made = Workspace(
         host=host,

@@ -269,6 +269,7 @@ class Workspace:
             "client_id": self.identities.client_id,
             "client_secret": self.identities.client_secret,
             "stranger_token": self.identities.stranger_pat,
+            "principals": self.identities.introduced(),
             "lakebase": None
             if front is None
             else {

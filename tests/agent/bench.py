@@ -31,7 +31,8 @@ from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import Tag
 from bridge.links.buffer import DiskBuffer
 from bridge.plant import Plant
-from bridge.ports import Advisor, Clock, LinkState, Store, TagLink
+from bridge.ports import Clock, LinkState, Store, TagLink
+from bridge.ports_advice import Advisor
 from bridge.settings import AdvisorSettings, Settings
 from bridge.store import queries
 from bridge.store.advice import AdviceBook

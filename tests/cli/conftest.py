@@ -135,7 +135,13 @@ def plant_endpoint() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def running_workspace(fresh_database: Callable[..., str]) -> Iterator[WorkspaceProcess]:
     """The session's simulated workspace: Lakebase, a SQL warehouse, Genie spaces, serving."""
-    with WorkspaceProcess.start("--database", fresh_database(), deadline_s=150) as started:
+    url = fresh_database()
+    with psycopg.connect(
+        url, autocommit=True
+    ) as connection:  # on Lakebase the tables are in a schema of their own
+        connection.execute("alter schema public rename to bridge")
+        connection.execute("create schema public")
+    with WorkspaceProcess.start("--database", url, deadline_s=150) as started:
         yield started
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 from typer.testing import CliRunner
 
 from bridge.cli import app
@@ -63,3 +64,16 @@ class Cli:
         assert said.err.strip()
         assert "Traceback" not in said.err
         return said.err.strip()
+
+
+def left_over(folder: Path) -> list[str]:
+    """Processes that still know the demo's folder: by their arguments or their environment."""
+    found = []
+    for process in psutil.process_iter(["pid", "cmdline"]):
+        try:
+            known = [*(process.info["cmdline"] or []), *process.environ().values()]
+        except psutil.Error:
+            continue
+        if process.pid != psutil.Process().pid and any(str(folder / "demo") in text for text in known):
+            found.append(" ".join(process.info["cmdline"] or []))
+    return found

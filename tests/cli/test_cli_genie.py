@@ -28,7 +28,8 @@ def test_an_answer_with_its_sql_and_its_rows(in_workspace: Cli) -> None:
     said = in_workspace("genie", "ask", "Plant", QUESTION)
     assert said.code == 0
     assert "REACTOR_01 warms faster" in said.out
-    assert "from plant_lakebase.public.sensor_data where equipment_id = 'REACTOR_01'" in said.out
+    assert "from plant_lakebase.bridge.sensor_data" in said.out
+    assert "where equipment_id = 'REACTOR_01'" in said.out
     assert "space 01ef0000000000000000000000000001, conversation " in said.out
     assert "submitted: the question has arrived" in said.err
     assert "completed: answered" in said.err

@@ -244,6 +244,9 @@ def test_what_is_of_postgresql_alone_says_so(on_warehouse: Cli) -> None:
     )
     said = on_warehouse.refused("db", "grants", "--owner", "a", "--agent", "b", "--operator", "c")
     assert "Unity Catalog" in said
+    for command in (["build"], ["deploy", "--gateway", "https://127.0.0.1:1"]):
+        said = on_warehouse.refused("project", *command)
+        assert "no gateway can show or execute anything from these tables" in said
 
 
 def test_a_warehouse_that_cannot_be_reached(on_warehouse: Cli) -> None:
@@ -262,21 +265,14 @@ def test_a_warehouse_that_nobody_configured(bare: Cli) -> None:
 
 def test_importing_the_bridge_brings_no_connector() -> None:
     """180 MB that a bridge on PostgreSQL must never load."""
-    parts = (
-        "bridge",
-        "bridge.cli",
-        "bridge.wiring",
-        "bridge.storage",
-        "bridge.store.warehouse",
-        "bridge.check",
+    every_module = (
+        "import bridge, importlib, pkgutil, sys\n"
+        "for module in pkgutil.walk_packages(bridge.__path__, 'bridge.'): importlib.import_module(module.name)\n"
+        "assert 'bridge.store.warehouse_connection' in sys.modules\n"
+        "print([name for name in ('databricks', 'thrift', 'pandas', 'pyarrow') if name in sys.modules])"
     )
     said = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys, {', '.join(parts)}\n"
-            "print([name for name in ('databricks', 'thrift', 'pandas', 'pyarrow') if name in sys.modules])",
-        ],
+        [sys.executable, "-c", every_module],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -10,22 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from terminal_rig import ROOT
+from terminal_rig import ROOT, left_over
 
 Start = Callable[[], subprocess.Popen[str]]
-
-
-def left_over(folder: Path) -> list[str]:
-    """Processes that still know the demo's folder: by their arguments or their environment."""
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline"]):
-        try:
-            known = [*(process.info["cmdline"] or []), *process.environ().values()]
-        except psutil.Error:
-            continue
-        if process.pid != psutil.Process().pid and any(str(folder / "demo") in text for text in known):
-            found.append(" ".join(process.info["cmdline"] or []))
-    return found
 
 
 @pytest.fixture

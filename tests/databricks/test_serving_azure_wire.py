@@ -119,7 +119,7 @@ def test_the_deployment_is_asked_with_the_key_in_its_own_header(azure: Workspace
             'token_limit = "max_completion_tokens"',
         ),
         (404, "DeploymentNotFound", "does not exist", ServiceMisconfigured, "no gpt to ask"),
-        (401, "401", "Access denied due to invalid subscription key", AccessDenied, "azure api-key"),
+        (401, "401", "Access denied due to invalid subscription key", AccessDenied, "advisor.azure_key"),
     ],
 )
 def test_refusals_say_what_to_do(

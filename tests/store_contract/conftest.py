@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import psycopg
 import pytest
@@ -14,6 +14,16 @@ from bridge.plant import Plant
 from bridge.store.queries import Queries
 from bridge.store.warehouse_opening import delta_queries
 from simulator.workspace import warehouse as simulated
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trusting_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The connector reads all authorities of this machine for each connection, even for one over plain HTTP."""
+    nobody = tmp_path_factory.mktemp("trust") / "nobody.pem"
+    nobody.touch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(nobody))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -95,11 +95,12 @@ async def test_a_write_that_arrives_twice_is_made_once(on_warehouse: OnWarehouse
 async def test_a_proposal_whose_answer_was_lost_is_there_once(
     on_warehouse: OnWarehouse, store: WarehouseStore
 ) -> None:
-    """After the lost answer the next look must find it, and a second proposal make none."""
+    """After the lost answer a look must find it, so that the trail tells of it, and a second proposal make none."""
     await store.due()
     on_warehouse.server.faults.begin("lost_response")
-    with pytest.raises(StoreDown):
-        await store.propose(a_proposal(), 1800.0)
+    made = await store.propose(a_proposal(), 1800.0)
+    assert made is not None
+    assert actions(on_warehouse, made) == ["recommendation.created"]
     assert await store.propose(a_proposal(), 1800.0) is None
     assert len(on_warehouse.rows("agent_recommendations")) == 1
     standing = await store.latest_recommendation("REACTOR_01", "high_temperature")
@@ -448,6 +449,11 @@ async def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatc
         ("[PARSE_SYNTAX_ERROR] no SQLSTATE: 42601", FixCode),
         ("[REYDEN] no Thrift here SQLSTATE: KP001", FixConfiguration),
         ("nothing that anybody knows", StoreDown),
+        ("[DELTA_VIOLATE_CONSTRAINT_WITH_VALUES] 'the session was closed' SQLSTATE: 23001", RefusedByRule),
+        ("[DELTA_VIOLATE_CONSTRAINT_WITH_VALUES] 'SQLSTATE: 2D521' SQLSTATE: 23001", RefusedByRule),
+        ("[PARSE_SYNTAX_ERROR] at 'x'. SQLSTATE: 42601\n\n== SQL ==\nselect 'SQLSTATE: 2D521'", FixCode),
+        ("ConcurrentAppendException: files were added to the root of the table", LostRace),
+        ("Error during request to server: Invalid SessionHandle: it was closed", StoreDown),
     ],
 )
 def test_an_error_is_split_by_what_the_reader_can_do(text: str, error: type[BridgeError]) -> None:

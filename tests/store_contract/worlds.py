@@ -79,6 +79,7 @@ class OnPostgres:
         self._opened: list[PostgresStore | Database] = []
         self._owner = connect(url)
         self._calls = 0
+        self._operators: Database | None = None
 
     async def store(self, **agent: object) -> Store:
         world = self
@@ -101,12 +102,14 @@ class OnPostgres:
         return store
 
     async def desk(self) -> Desk:
-        database = Database(
-            self._url, role=Role.OPERATOR, size=2, connect_timeout_s=5.0, statement_timeout_s=10.0
-        )
-        self._opened.append(database)
-        await database.open()
-        return Desk(database, self._named)
+        """All desks share two connections, as on the warehouse."""
+        if self._operators is None:
+            self._operators = Database(
+                self._url, role=Role.OPERATOR, size=2, connect_timeout_s=5.0, statement_timeout_s=10.0
+            )
+            self._opened.append(self._operators)
+            await self._operators.open()
+        return Desk(self._operators, self._named)
 
     def rows(self, table: str, **where: object) -> list[Row]:
         return self._owner.execute(
@@ -162,6 +165,7 @@ class OnWarehouse:
         self._queries = queries
         self._opened: list[WarehouseStore | Warehouse] = []
         self._agents: list[Warehouse] = []
+        self._operators: Warehouse | None = None
 
     def connection(self, role: Role | None, *, size: int = 2, statement_timeout_s: float = 20.0) -> Warehouse:
         """A connection as one of the parties."""
@@ -194,7 +198,10 @@ class OnWarehouse:
         return store
 
     async def desk(self) -> WarehouseDesk:
-        return WarehouseDesk(self.connection(Role.OPERATOR), self._queries, SystemClock())
+        """All desks share two connections: making one costs more than what is asked over it."""
+        if self._operators is None:
+            self._operators = self.connection(Role.OPERATOR)
+        return WarehouseDesk(self._operators, self._queries, SystemClock())
 
     def sql(self, text: str, **values: object) -> list[Row]:
         """A statement of the owner's, past the wire."""

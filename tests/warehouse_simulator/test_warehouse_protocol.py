@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -36,10 +37,12 @@ def test_a_result_of_no_rows_has_its_columns(cursor: Any) -> None:
 def test_a_statement_may_be_asked_about_later(warehouse: Warehouse, connect: Callable[..., Any]) -> None:
     """execute_async gives a handle; the result is fetched when it is there."""
     cursor = connect().cursor()
-    warehouse.faults.begin("slow_statement", seconds=0.5)
+    go_on = threading.Event()
+    warehouse.sessions.hold = lambda: go_on.wait(60)
     cursor.execute_async("select 42 as answer")
     assert cursor.is_query_pending()
-    deadline = time.monotonic() + 20
+    go_on.set()
+    deadline = time.monotonic() + 30
     while cursor.is_query_pending():
         assert time.monotonic() < deadline
     cursor.get_async_execution_result()

@@ -29,7 +29,8 @@ def lakebase_url(fresh_database: Callable[..., str]) -> str:
 def running(lakebase_url: str) -> Iterator[WorkspaceProcess]:
     """The session's workspace, without a warehouse."""
     with WorkspaceProcess.start(
-        "--database", lakebase_url, "--no-warehouse", "--connection-limit", "5"
+        *("--database", lakebase_url, "--no-warehouse", "--connection-limit", "5"),
+        *("--principal", "owner", "--principal", "operators"),
     ) as started:
         started.script(SCRIPT)
         yield started

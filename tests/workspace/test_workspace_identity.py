@@ -26,6 +26,27 @@ def test_oauth_gives_the_service_principal(service: Client) -> None:
     assert "emails" not in me
 
 
+def test_each_further_service_principal_is_somebody_else(nobody: Client) -> None:
+    """Who owns, who proposes and who decides log in apart, each with a secret that is no other's."""
+    principals = nobody.workspace.ready["principals"]
+    assert list(principals) == ["owner", "operators"]
+    secrets = {name: (each["client_id"], each["client_secret"]) for name, each in principals.items()}
+    secrets["first"] = (nobody.workspace.client_id, nobody.workspace.client_secret)
+    assert len({login for pair in secrets.values() for login in pair}) == 6
+    for client_id, secret in secrets.values():
+        token = document(nobody.ask("POST", TOKEN, auth=(client_id, secret), data=GRANT))["access_token"]
+        client = Client(nobody.workspace, token)
+        assert client.found(ME)["userName"] == client_id
+        client.session.close()
+    mixed = nobody.ask("POST", TOKEN, auth=(secrets["owner"][0], secrets["operators"][1]), data=GRANT)
+    assert (mixed.status_code, mixed.json()["error"]) == (401, "invalid_client")
+
+
+def test_two_service_principals_of_one_name_are_refused() -> None:
+    with pytest.raises(RuntimeError, match="a name of its own, found owner, owner"):
+        WorkspaceProcess.start("--no-warehouse", "--principal", "owner", "--principal", "owner")
+
+
 def test_a_token_is_opaque_and_lasts_an_hour(nobody: Client) -> None:
     answer = document(
         nobody.ask(

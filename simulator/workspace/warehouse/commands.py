@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,23 @@ _Run = Callable[["Transaction", "Context", list[str]], Result]
 _NO_TRANSACTIONS: Final = (
     "Transactions over several statements are a preview that wants tables with catalog commits "
     "(delta.feature.catalogManaged), and the simulated warehouse has none. Every statement commits by itself."
+)
+
+
+# What a session of a SQL warehouse takes, as documented, and what the connector itself sends.
+_SETTINGS: Final = (
+    "ANSI_MODE",
+    "ENABLE_PHOTON",
+    "LEGACY_TIME_PARSER_POLICY",
+    "MAX_FILE_PARTITION_BYTES",
+    "QUERY_TAGS",
+    "READ_ONLY_EXTERNAL_METASTORE",
+    "STATEMENT_TIMEOUT",
+    "TIMEZONE",
+    "USE_CACHED_RESULT",
+    "SPARK.SQL.ANSI.ENABLED",
+    "SPARK.SQL.SESSION.TIMEZONE",
+    "SPARK.THRIFTSERVER.ARROWBASEDROWSET.TIMESTAMPASSTRING",
 )
 
 
@@ -98,16 +116,27 @@ def _set(transaction: Transaction, context: Context, text: list[str]) -> Result:
         raise Refused("TRANSACTION_NOT_SUPPORTED", "0A000", _NO_TRANSACTIONS)
     if not value:
         raise not_simulated("SET without a value")
+    if name.upper() == "SPARK.SQL.SESSION.TIMEZONE":
+        return _set_timezone(context, [value])
     if name.upper() == "STATEMENT_TIMEOUT" and not value.isdecimal():
         raise Refused(
             "INVALID_CONF_VALUE.DEFAULT_MESSAGE",
             "22022",
             f"The value '{value}' in the config \"STATEMENT_TIMEOUT\" is invalid: whole seconds were expected.",
         )
+    keep_setting(context, name, value)
+    return Result((Column("key", "STRING"), Column("value", "STRING")), [(name, value)])
+
+
+def keep_setting(context: Context, name: str, value: str) -> None:
+    """Keep a session's setting. Raises ``Refused`` for a name that a SQL warehouse does not have."""
+    if name.upper() not in _SETTINGS:
+        near = difflib.get_close_matches(name.upper(), _SETTINGS, n=2)
+        hint = f" There is {' or '.join(near)}." if near else ""
+        raise Refused("CONFIG_NOT_AVAILABLE", "42K0I", f"Configuration {name} is not available.{hint}")
     if name.upper() in ("ANSI_MODE", "SPARK.SQL.ANSI.ENABLED") and value.lower() != "true":
         raise not_simulated(f"{name.upper()} = {value}: errors stay errors here")
     context.settings[name.lower()] = value
-    return Result((Column("key", "STRING"), Column("value", "STRING")), [(name, value)])
 
 
 def _set_timezone(context: Context, rest: list[str]) -> Result:

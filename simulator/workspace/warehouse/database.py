@@ -12,6 +12,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
+from psycopg.sql import Literal
 
 _AT_ONCE: Final = 24  # statements at a time; more wait, as they do before a small warehouse
 _NUMERIC: Final = 1700
@@ -146,12 +147,8 @@ class Database:
         try:
             level = "repeatable read" if snapshot else "read committed"
             try:
-                connection.execute(f"begin isolation level {level}")
-                connection.execute(
-                    "select set_config('timezone', %s, true), "
-                    "set_config('search_path', 'databricks, pg_catalog', true)",
-                    (timezone,),
-                )
+                zone = Literal(timezone).as_string(connection)
+                connection.execute(f"begin isolation level {level}; set local timezone = {zone}")
             except psycopg.Error as error:
                 raise Complaint(error) from error
             yield transaction
@@ -168,7 +165,12 @@ class Database:
             if self._idle:
                 return self._idle.pop()
         try:
-            connection = psycopg.connect(self._url, autocommit=True, prepare_threshold=None)
+            connection = psycopg.connect(
+                self._url,
+                autocommit=True,
+                prepare_threshold=None,
+                options="-c search_path=databricks,pg_catalog",
+            )
         except psycopg.Error as error:
             raise Complaint(error) from error
         for name in ("json", "jsonb"):

@@ -14,7 +14,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocolAccelerated  # type: 
 from thrift.Thrift import TException  # type: ignore[import-untyped] # ships none
 from thrift.transport.TTransport import TMemoryBuffer  # type: ignore[import-untyped] # ships none
 
-from simulator.workspace.warehouse import metadata
+from simulator.workspace.warehouse import commands, metadata
 from simulator.workspace.warehouse.engine import Context
 from simulator.workspace.warehouse.errors import Refused
 from simulator.workspace.warehouse.sessions import Operation, Session, Sessions, State
@@ -129,10 +129,15 @@ class _Handler:
                 kind = "CATALOG " if not namespace.schemaName else ""
                 self._sessions.run_quietly(f"USE {kind}{where}", context)
             for name, value in (req.configuration or {}).items():
-                if name.upper() in ("TIMEZONE", "STATEMENT_TIMEOUT", "ANSI_MODE"):
+                if name.upper() in (
+                    "TIMEZONE",
+                    "SPARK.SQL.SESSION.TIMEZONE",
+                    "STATEMENT_TIMEOUT",
+                    "ANSI_MODE",
+                ):
                     self._sessions.run_quietly(f"SET {name} = '{value}'", context)
                 else:
-                    context.settings[name.lower()] = value
+                    commands.keep_setting(context, name, value)
         except Refused as refused:
             self._sessions.close(session.id)
             return ttypes.TOpenSessionResp(status=_failed(refused), serverProtocolVersion=PROTOCOL)

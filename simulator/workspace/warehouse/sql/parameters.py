@@ -13,13 +13,34 @@ from simulator.workspace.warehouse.errors import Refused
 from simulator.workspace.warehouse.values import Typed
 
 _WHOLE: Final = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "INTEGER": 32, "BIGINT": 64, "LONG": 64}
+_TAKEN: Final = frozenset(
+    (
+        *_WHOLE,
+        "STRING",
+        "VARCHAR",
+        "CHAR",
+        "DOUBLE",
+        "FLOAT",
+        "BOOLEAN",
+        "DATE",
+        "TIMESTAMP",
+        "TIMESTAMP_NTZ",
+        "VOID",
+    )
+)
 _PLAIN: Final = re.compile(r"[+-]?\d+")
 
 
 def literal(value: Typed) -> exp.Expr:
     """Raises ``Refused`` for text that is not of its type, and for types that no client sends."""
     kind = value.type.upper()
-    if value.text is None:
+    if kind not in _TAKEN and not kind.startswith("DECIMAL"):
+        raise Refused(
+            "INVALID_PARAMETER_MARKER_VALUE.INVALID_VALUE_DATA_TYPE",
+            "22023",
+            f"The value of a parameter marker has the data type {kind}, which the simulated warehouse does not take.",
+        )
+    if value.text is None or kind == "VOID":
         return exp.null()
     text = value.text
     if kind in ("STRING", "VARCHAR", "CHAR"):
@@ -53,15 +74,7 @@ def literal(value: Typed) -> exp.Expr:
         except ValueError:
             raise _malformed(text, kind) from None
         return exp.cast(_string(text), "date")
-    if kind in ("TIMESTAMP", "TIMESTAMP_NTZ"):
-        return exp.cast(_string(text), kind, dialect="databricks")
-    if kind == "VOID":
-        return exp.null()
-    raise Refused(
-        "INVALID_PARAMETER_MARKER_VALUE.INVALID_VALUE_DATA_TYPE",
-        "22023",
-        f"The value of a parameter marker has the data type {kind}, which the simulated warehouse does not take.",
-    )
+    return exp.cast(_string(text), kind, dialect="databricks")  # a moment
 
 
 def _string(text: str) -> exp.Expr:

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import sqlglot
@@ -44,6 +45,9 @@ _FOREIGN: Final = (
     ("AUTO_INCREMENT",),
     ("UNIQUE",),
 )
+# A client sends few statements, and each of them often: reading one costs more than running it.
+_KEPT: Final = 256
+_KEPT_LONGEST: Final = 20_000  # characters
 # What may stand in a tree. Everything else is refused by its name.
 _KNOWN: Final[frozenset[type[exp.Expr]]] = frozenset(
     cast(
@@ -257,9 +261,17 @@ class Warehouse(Databricks):
 
 def read(sql: str, parameters: Parameters) -> exp.Expr:
     """The statement's tree, its parameters filled in. Raises ``Refused``."""
-    tokens = _tokens(sql)
-    _refuse_foreign_words(sql, tokens)
+    keep = len(sql) <= _KEPT_LONGEST
+    tokens = (_tokens if keep else _tokens.__wrapped__)(sql)
     text, values = _numbered(sql, tokens, parameters)
+    tree = (_tree if keep else _tree.__wrapped__)(sql, text)
+    return tree.transform(_filled, values)  # of a copy: the tree is kept for the next time
+
+
+@lru_cache(_KEPT)
+def _tree(sql: str, text: str) -> exp.Expr:
+    """Of ``text``, which is ``sql`` with names instead of question marks."""
+    tokens = _tokens(sql)
     try:
         trees = sqlglot.parse(text, read=Warehouse)
     except ParseError as error:
@@ -276,14 +288,19 @@ def read(sql: str, parameters: Parameters) -> exp.Expr:
             f"{tree.name.upper()} {str(tree.expression.name or '').split(' ', 1)[0].upper()}".strip()
         )
     _judge(tree, sql)
-    return tree.transform(_filled, values, copy=False)
+    _refuse_strings_as_names(tree, sql, tokens)
+    return tree
 
 
-def _tokens(sql: str) -> list[Token]:
+@lru_cache(_KEPT)
+def _tokens(sql: str) -> tuple[Token, ...]:
+    """None of them a word of some other database."""
     try:
-        return list(Warehouse().tokenize(sql))
+        tokens = tuple(Warehouse().tokenize(sql))
     except TokenError as error:
         raise syntax_error(sql.strip()[-10:]) from error
+    _refuse_foreign_words(sql, tokens)
+    return tokens
 
 
 def _refuse_foreign_words(sql: str, tokens: Sequence[Token]) -> None:
@@ -388,6 +405,33 @@ def _judge(tree: exp.Expr, sql: str) -> None:
         | exp.Describe,
     ):
         raise syntax_error(sql.split(None, 1)[0] if sql.split() else "", sql=sql, line=1)
+
+
+def _is_name_there(node: exp.Expr) -> bool:
+    """Whether only a name can stand where this string does."""
+    parent = node.parent
+    if isinstance(parent, exp.EQ):  # an assignment
+        return isinstance(parent.parent, exp.Update) and node.arg_key == "this"
+    if isinstance(parent, exp.Dot):
+        return node.arg_key == "expression"
+    return isinstance(parent, exp.Schema | exp.PrimaryKey | exp.ForeignKey) or (
+        isinstance(parent, exp.ColumnDef) and node.arg_key == "this"
+    )
+
+
+def _refuse_strings_as_names(tree: exp.Expr, sql: str, tokens: Sequence[Token]) -> None:
+    """Names are quoted by backticks; what stands in double quotes is a string, and sqlglot takes one for a name."""
+    quoted = {token.text for token in tokens if token.token_type is TokenType.IDENTIFIER}
+    strings = {token.text: token for token in tokens if token.token_type is TokenType.STRING}
+    for name in tree.find_all(exp.Identifier, exp.Literal):
+        token = strings.get(name.name)
+        if isinstance(name, exp.Identifier):
+            named = bool(name.args.get("quoted")) and name.name not in quoted
+        else:
+            named = name.is_string and _is_name_there(name)
+        if named and token is not None:
+            word = sql[token.start : token.end + 1]
+            raise syntax_error(word, sql=sql, line=token.line, position=_pos(sql, token))
 
 
 def _name(node: exp.Expr) -> str:

@@ -294,7 +294,7 @@ def _spelled(node: exp.Expr) -> str:
             star.replace(exp.Literal.number(1))
     for call in copied.find_all(exp.Anonymous):
         call.set("this", str(call.this).lower())
-    text = copied.sql(dialect="databricks", normalize_functions=False)
+    text = copied.sql(dialect="databricks", normalize_functions=False, comments=False)
     if isinstance(copied, exp.Literal) and copied.is_string:
         return copied.name
     return f"({text})" if isinstance(copied, exp.Binary) and not isinstance(copied, exp.Dot) else text
