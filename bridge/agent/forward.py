@@ -105,6 +105,11 @@ class Forwarder:
         return self._count + self._behind_count + retry
 
     @property
+    def only_in_memory(self) -> int:
+        """Of those that wait for their turn, the readings that a power cut would take."""
+        return self._count
+
+    @property
     def dropped(self) -> int:
         """Readings that were lost, in memory or on disk, for want of room or because the database refused them."""
         return self._dropped + self._buffer.status().dropped

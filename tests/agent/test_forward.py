@@ -410,7 +410,7 @@ async def test_memory_stays_bounded_behind_a_batch_that_takes_its_time(way: Way)
         way.put(first, 3)
 
         async def on_disk() -> bool:
-            return not way.forward._items
+            return way.forward.only_in_memory == 0
 
         await until(on_disk, "nothing waits in memory alone")
     assert way.forward.waiting <= 10 + 3
