@@ -36,12 +36,13 @@ check: $(READY) ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	MYPYPATH=tests $(BIN)/mypy --explicit-package-bases tests/*.py
-	@for folder in $$(ls -d tests/*/ | grep -v __pycache__); do echo "mypy $$folder"; \
+	@ls -d tests/*/ | grep -v __pycache__ | xargs -P 2 -I {} sh -c 'folder={}; \
 		if [ -f $${folder}__init__.py ]; then path=tests; else path=tests:$${folder%/}; fi; \
-		MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder || exit 1; done
+		said=$$(MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder 2>&1); found=$$?; \
+		echo "mypy $$folder $$said"; exit $$found'
 
 test: check packages ## everything
-	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## the public linter over the Ignition project
 	@test -x .venv-lint/bin/ignition-lint || { $(PYTHON) -m venv .venv-lint && .venv-lint/bin/pip install -q --disable-pip-version-check ignition-lint-toolkit==1.6.0; }

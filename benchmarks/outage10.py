@@ -58,8 +58,10 @@ class Verdict:
     """Most readings that were seen on disk."""
     drained_s: float
     """From the return of the database until nothing waited any more."""
+    noticed_s: float
+    """From the return of the database until the bridge stored something again; until then all goes to disk."""
     live_ms: Mapping[str, float]
-    """From measured to committed, of what was measured while the disk was being emptied: p50, p99, max."""
+    """From measured to committed, of what was measured from then until the disk was empty: p50, p99, max."""
 
     @property
     def good(self) -> bool:
@@ -74,7 +76,7 @@ class Verdict:
             f"sent {self.sent:,}, stored {self.stored:,}, missing {lost:,}, twice {self.twice:,}, "
             f"tags out of order {len(self.disordered)}",
             f"most readings on disk {self.deepest:,}; empty {self.drained_s:.1f} s after the database was back; "
-            f"live meanwhile, measured to committed: {live}",
+            f"noticed after {self.noticed_s:.1f} s; live from then on, measured to committed: {live}",
         ]
         lines += [
             f"  {tag}: missing {len(which):,}, first {list(which[:5])}" for tag, which in self.missing.items()
@@ -138,12 +140,19 @@ async def run(folder: Path, plan: Plan) -> Verdict:
                         "select equipment_id || '/' || key as tag, value::numeric::bigint as number, timestamp"
                         " from sensor_data, jsonb_each_text(signals) order by reading_id",
                     )
+                    first = await fetch(
+                        owner,
+                        "select min(pg_xact_commit_timestamp(xmin)) as utc from sensor_data"
+                        " where pg_xact_commit_timestamp(xmin) > %s",
+                        back_utc,
+                    )
+                    noticed_utc = first[0]["utc"] or empty_utc
                     live = await fetch(
                         owner,
                         "select percentile_disc(array[0.5, 0.99, 1]) within group (order by"
                         " extract(epoch from pg_xact_commit_timestamp(xmin) - timestamp) * 1000) as ms"
-                        " from sensor_data where timestamp between %s + interval '1 s' and %s",
-                        back_utc,
+                        " from sensor_data where timestamp between %s and %s",
+                        noticed_utc,
                         empty_utc,
                     )
             finally:
@@ -154,6 +163,7 @@ async def run(folder: Path, plan: Plan) -> Verdict:
         rows,
         deepest=deepest,
         drained_s=drained_s,
+        noticed_s=(noticed_utc - back_utc).total_seconds(),
         live_ms=spread,
     )
 
@@ -164,6 +174,7 @@ def judge(
     *,
     deepest: int = 0,
     drained_s: float = 0.0,
+    noticed_s: float = 0.0,
     live_ms: Mapping[str, float] | None = None,
 ) -> Verdict:
     """Compare what was sent, the count per tag, with the rows in the order in which they were stored."""
@@ -192,6 +203,7 @@ def judge(
         disordered=disordered,
         deepest=deepest,
         drained_s=drained_s,
+        noticed_s=noticed_s,
         live_ms=live_ms or {},
     )
 

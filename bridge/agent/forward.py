@@ -5,6 +5,9 @@ after them too, until it answers again; then live batches go straight again, and
 them, oldest first, one piece between two flushes. So rows of one tag are stored in the order of their source
 within the live ones and within those from the disk; by their time stamps they are in order altogether.
 
+While the store only takes its time, what comes meanwhile is put on disk for its safety, but keeps its place
+among the live batches: it does not queue behind what an outage has left there.
+
 Each batch has a mark, a number that the store commits together with it. It keeps the mark in memory, on disk
 and after a restart, so a batch whose answer was lost is not stored a second time. Numbers must come in their
 order, so each lane has its own: the live one, which ends when one of its batches had to go to disk, and that
@@ -75,6 +78,8 @@ class Forwarder:
         self._count = 0
         self._retry: _Cut | None = None
         self._under_way: _Cut | None = None
+        self._behind: deque[_Cut] = deque()  # on disk, of the live lane, and newer than what is under way
+        self._behind_count = 0
         self._marks = asyncio.Lock()  # live batches are not stored while marks are forgotten
         self._away: BridgeError | None = None
         self._run = uuid4().hex[:8]
@@ -95,8 +100,14 @@ class Forwarder:
 
     @property
     def waiting(self) -> int:
-        """Readings in memory that wait for store or disk."""
-        return self._count + (0 if self._retry is None else len(self._retry.readings))
+        """Readings in memory that wait for the store or for the disk."""
+        retry = 0 if self._retry is None else len(self._retry.readings)
+        return self._count + self._behind_count + retry
+
+    @property
+    def only_in_memory(self) -> int:
+        """Of those that wait for their turn, the readings that a power cut would take."""
+        return self._count
 
     @property
     def dropped(self) -> int:
@@ -143,8 +154,8 @@ class Forwarder:
         What is neither stored nor on disk waits on. Raises what waiting does not mend; nothing is lost by that.
         """
         try:
-            while self._retry is not None or self._items:
-                if self._retry is None and self._to_disk_first():
+            while self._retry is not None or self._behind or self._items:
+                if self._retry is None and not self._behind and self._to_disk_first():
                     try:
                         await self._spill()
                     except BufferDown:
@@ -163,7 +174,7 @@ class Forwarder:
 
     async def _store_next(self) -> bool:
         """Store the next batches, or put them on disk; False when neither worked."""
-        cut, self._retry = self._retry or self._next(self._lane, _AT_ONCE), None
+        cut = self._take_next()
         if not cut.readings:
             _tell(cut.items)
             return True
@@ -186,6 +197,16 @@ class Forwarder:
         elif cut.id:
             await self._let_go(cut.id)
         return True
+
+    def _take_next(self) -> _Cut:
+        if self._retry is not None:
+            cut, self._retry = self._retry, None
+        elif self._behind:
+            cut = self._behind.popleft()
+            self._behind_count -= len(cut.readings)
+        else:
+            cut = self._next(self._lane, _AT_ONCE)
+        return cut
 
     async def _store_live(self, cut: _Cut) -> None:
         if cut.again and not cut.safe and self._buffer.usable:
@@ -228,7 +249,7 @@ class Forwarder:
         return f"{self._buffer.identity}/{self._run}/{lane}"
 
     async def _wait(self, storing: asyncio.Task[None], cut: _Cut) -> None:
-        """Wait for the store. When it takes its time, that batch and what comes after it go to disk meanwhile."""
+        """Wait for the store. When it takes its time, that batch and what comes after it are put on disk as well."""
         pressed = asyncio.create_task(self.pressed.wait())
         try:
             while not storing.done():
@@ -239,7 +260,7 @@ class Forwarder:
                     return
                 try:
                     await self._keep(cut, in_flight=True, or_drop=False)
-                    await self._spill(or_drop=False)
+                    await self._keep_behind()
                 except BufferDown:
                     await asyncio.wait({storing}, timeout=_PATIENCE_S)
                 if pressed.done():
@@ -248,18 +269,36 @@ class Forwarder:
         finally:
             pressed.cancel()
 
+    async def _keep_behind(self) -> None:
+        """Put what waits on disk as well; it stays in its place of the live lane as long as memory has room."""
+        while self._items and self._behind_count < self._queue_size:
+            cut = self._next(self._lane, _FROM_DISK_AT_ONCE)
+            try:
+                await self._keep(cut, in_flight=True, or_drop=False)
+            finally:
+                self._back_unless_safe(cut)
+                if cut.safe and cut.readings:
+                    self._behind.append(cut)
+                    self._behind_count += len(cut.readings)
+            if not cut.safe:
+                return
+        await self._spill(or_drop=False)
+
     async def _spill(self, *, or_drop: bool = True) -> None:
-        """Put all that waits in memory on disk; BufferDown when that does not work, and it waits on."""
+        """Put all that waits in memory on disk alone; BufferDown when that does not work, and it waits on."""
         while self._items:
             cut = self._next(0, _FROM_DISK_AT_ONCE)
             try:
                 await self._keep(cut, or_drop=or_drop)
             finally:
-                if not cut.safe:
-                    self._items.extendleft(reversed(cut.items))
-                    self._count += len(cut.readings)
+                self._back_unless_safe(cut)
             if not cut.safe:
                 return
+
+    def _back_unless_safe(self, cut: _Cut) -> None:
+        if not cut.safe:
+            self._items.extendleft(reversed(cut.items))
+            self._count += len(cut.readings)
 
     async def _keep(self, cut: _Cut, *, in_flight: bool = False, or_drop: bool = True) -> None:
         """Put a batch on disk, with its mark, and tell the links that it is safe."""
@@ -299,7 +338,11 @@ class Forwarder:
             return False
         finally:
             if cut.safe:
-                self._buffer.release(cut.id)
+                # What is behind it is on disk too, and after it: the order of their marks.
+                for waiting in (cut, *self._behind):
+                    self._buffer.release(waiting.id)
+                self._behind.clear()
+                self._behind_count = 0
             else:
                 self._retry = cut
         return True
@@ -444,7 +487,7 @@ class Forwarder:
             return None
         async with self._marks:
             # As long as this lasts no live batch is stored, so no lane ends and none begins.
-            if self._retry is not None or self._buffer.status().depth:
+            if self._retry is not None or self._behind or self._buffer.status().depth:
                 return None
             in_use = [self._origin(lane) for lane in (0, self._lane)]
             if self._under_way is not None:

@@ -185,6 +185,8 @@ class ScriptHost:
                 "-XX:+UseSerialGC",
                 "-XX:TieredStopAtLevel=1",  # a short life on few cores: quick to warm up is what counts
                 "-Xshare:auto",
+                "-XX:+UnlockDiagnosticVMOptions",
+                "-XX:-BytecodeVerificationRemote",  # a quarter of the start, for jars of the distribution
                 "-Xmx256m",
                 "-Dpython.home=/usr/share/jython",
                 "-Dpython.cachedir.skip=true",

@@ -323,3 +323,100 @@ async def test_batch_in_parts_that_is_cancelled_is_taken_up_where_it_was(way: Wa
     way.database.before = _nothing
     await way.forward.flush()
     assert way.database.rows == [1, 2, 3, 4]
+
+
+async def _answer(way: Way) -> asyncio.Event:
+    """Let the database hesitate over what is 500 and above, until the event that is returned; 1 to 4 wait on disk."""
+    way.database.before = fails
+    way.put(1, 4)
+    await way.forward.flush()
+    assert way.buffer.status().depth == 4
+    way.forward._away = None  # as when draining has found it well again
+    goes_on = asyncio.Event()
+
+    async def hesitates(readings: Sequence[Reading]) -> None:
+        if readings[0].value == 500.0:
+            await goes_on.wait()
+
+    way.database.before = hesitates
+    return goes_on
+
+
+async def test_live_readings_do_not_queue_behind_the_disk_because_a_batch_took_its_time(way: Way) -> None:
+    """They are safe on disk while the database hesitates, and stored in their turn, not after all that waits."""
+    goes_on = await _answer(way)
+    way.put(500)
+    flushing = asyncio.create_task(way.forward.flush())
+    await asyncio.sleep(0)
+    way.put(501, 3)
+
+    async def on_disk() -> bool:
+        return len(way.buffer._in_flight) == 2
+
+    await until(on_disk, "the batch and what came after it are on disk")
+    way.put(504, 2)
+    assert way.forward.waiting == 5
+    goes_on.set()
+    assert await flushing is None
+    assert way.database.rows == [500, 501, 502, 503, 504, 505]
+    assert way.buffer.status().depth == 4
+    await way.drained()
+    assert way.database.rows == [500, 501, 502, 503, 504, 505, 1, 2, 3, 4]
+    assert way.forward.waiting == 0
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_what_waits_behind_a_batch_that_failed_is_stored_once_and_in_order(
+    way: Way, killed: bool
+) -> None:
+    goes_on = await _answer(way)
+    way.put(500)
+    flushing = asyncio.create_task(way.forward.flush())
+    await asyncio.sleep(0)
+    way.put(501, 3)
+
+    async def on_disk() -> bool:
+        return len(way.buffer._in_flight) == 2
+
+    await until(on_disk, "the batch and what came after it are on disk")
+    if killed:
+        flushing.cancel()
+        await asyncio.gather(flushing, return_exceptions=True)
+        way.database.before = _nothing
+        way = await way.again()
+    else:
+        way.database.before = fails
+        way.put(600)
+        goes_on.set()  # this one is stored; the next one fails
+        assert await flushing is DOWN
+        assert way.database.rows == [500]
+        assert way.buffer.status().depth == 4 + 3 + 1
+        way.database.before = _nothing
+    await way.drained()
+    assert (
+        way.database.rows == [1, 2, 3, 4, 500, 501, 502, 503]
+        if killed
+        else [500, 1, 2, 3, 4, 501, 502, 503, 600]
+    )
+    assert way.buffer.status().state is BufferState.EMPTY
+
+
+async def test_memory_stays_bounded_behind_a_batch_that_takes_its_time(way: Way) -> None:
+    way.forward._queue_size = 10
+    goes_on = await _answer(way)
+    way.put(500)
+    flushing = asyncio.create_task(way.forward.flush())
+    for first in range(501, 531, 3):
+        way.put(first, 3)
+
+        async def on_disk() -> bool:
+            return way.forward.only_in_memory == 0
+
+        await until(on_disk, "nothing waits in memory alone")
+    assert way.forward.waiting <= 10 + 3
+    goes_on.set()
+    assert await flushing is None
+    assert way.forward.waiting == 0
+    await way.drained()
+    assert sorted(way.database.rows) == [1, 2, 3, 4, *range(500, 531)]
+    assert way.forward.dropped == 0

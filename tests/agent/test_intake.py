@@ -229,7 +229,7 @@ async def test_without_disk_the_oldest_are_dropped_beyond_the_queue_and_counted(
 
 
 async def test_queue_that_is_full_goes_to_disk(bench: Bench) -> None:
-    """While the store hangs, more arrives than memory may hold: it is on disk, and nothing is dropped."""
+    """While the store hangs, more arrives than memory may hold: it is on disk alone, and nothing is dropped."""
 
     class Hangs(PostgresStore):
         answer: asyncio.Event
@@ -248,7 +248,8 @@ async def test_queue_that_is_full_goes_to_disk(bench: Bench) -> None:
         entry.intake.take([entry.reading(1000.0 + number, later_s=number)])
         flushing = flushing or asyncio.create_task(forward.flush())
         if number % 6 == 5:
-            await until(lambda: forward.waiting <= 5, "memory is free again", every_s=0.005)
+            await until(lambda: forward.only_in_memory <= 5, "memory is free again", every_s=0.005)
+    assert entry.buffer.status().depth >= 60 - 1 - 2 * 10
     assert forward.dropped == 0
     store.answer.set()
     assert flushing is not None
@@ -277,8 +278,8 @@ async def test_slow_store_leaves_nothing_in_memory_alone(bench: Bench) -> None:
     flushing = asyncio.create_task(entry.intake.forward.flush())
     await until(lambda: len(link.safe) == 1, "it is on disk")
     assert entry.buffer.status().depth == 0, "what is being stored at this moment does not wait"
-    entry.intake.take([entry.reading(61.0, later_s=1)])
-    await until(lambda: entry.buffer.status().depth == 1, "what comes after it is on disk too")
+    entry.intake.take([entry.reading(61.0, later_s=1)], link)  # type: ignore[arg-type]
+    await until(lambda: len(link.safe) == 2, "what comes after it is on disk too")
     draining = asyncio.create_task(entry.intake.forward.drain())
     await asyncio.wait({draining}, timeout=0.2)
     store.answer.set()

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.stand import ROOT
 
-PARTS = ("approval", "commands", "mqtt")  # between them they use every part of the stand
+PARTS = ("approval", "mqtt")  # between them they use every part of the stand
 
 
 @pytest.mark.timeout(500)

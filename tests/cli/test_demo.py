@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from terminal_rig import ROOT, left_over
 
-Start = Callable[[], subprocess.Popen[str]]
+Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def start(data_folder: Path) -> Iterator[Start]:
     """Starts the demo below a folder of the test's own, without a terminal."""
     started: list[subprocess.Popen[str]] = []
 
-    def make() -> subprocess.Popen[str]:
+    def make(**environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "simulator", "demo", "--build", str(data_folder)],
             stdin=subprocess.DEVNULL,
@@ -28,6 +29,7 @@ def start(data_folder: Path) -> Iterator[Start]:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=ROOT,
+            env={**os.environ, **environment},
         )
         started.append(process)
         return process
@@ -120,8 +122,10 @@ def test_stopped_half_way_it_leaves_nothing_running(start: Start, data_folder: P
 
 
 def test_a_process_that_dies_is_told_and_ends_the_demo(start: Start, data_folder: Path) -> None:
-    demo = start()
-    read_until(demo, "now it overheats")
+    """And one without Jython says what it leaves out, and begins all the same."""
+    demo = start(PATH="/usr/sbin:/sbin")
+    begun = read_until(demo, "now it overheats")
+    assert "left out, and the HMI with it" in begun
     bridges = [
         process for process in psutil.Process(demo.pid).children() if process.cmdline()[-1:] == ["run"]
     ]

@@ -195,7 +195,7 @@ def test_axe_finds_nothing_serious_with_every_component(
         if frame is not None:
             stage.send(frame)
             expect(page.get_by_role("dialog")).to_be_visible()
-        assert serious_violations(page) == []
+        assert serious_violations(page, theme) == []
 
 
 def test_the_client_never_parses_html() -> None:

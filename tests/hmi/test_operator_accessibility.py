@@ -52,11 +52,11 @@ def test_no_page_has_a_serious_violation(
     found = {}
     for path in PAGES:
         screen.open(path.format(**numbers)).settle()
-        found[path] = serious_violations(screen.page)
+        found[path] = serious_violations(screen.page, theme)
     screen.open().settle()
     for decision in ("approve", "reject", "defer"):
         screen.decide(decision, numbers["pending"])
-        found[decision] = serious_violations(screen.page)
+        found[decision] = serious_violations(screen.page, theme)
         screen.by_id("decide-cancel").click()
         expect(screen.page.get_by_role("dialog")).to_have_count(0)
     for path, button, cancel in (
@@ -66,7 +66,7 @@ def test_no_page_has_a_serious_violation(
         screen.open(path).settle()
         screen.by_id(button).click()
         expect(screen.page.get_by_role("dialog")).to_be_visible()
-        found[button] = serious_violations(screen.page)
+        found[button] = serious_violations(screen.page, theme)
         screen.by_id(cancel).click()
         expect(screen.page.get_by_role("dialog")).to_have_count(0)
     assert {place: problems for place, problems in found.items() if problems} == {}
