@@ -239,7 +239,9 @@ def make_approved(hands: Hands) -> Callable[..., str]:
 
 
 HEAVY = (
-    "tests/cli/test_demo.py",
+    "tests/cli/test_demo",
+    "tests/store_contract/test_route.py",
+    "tests/cli/test_cli_warehouse.py",
     "tests/benchmarks/",
     "tests/hmi/",
     "tests/simulator/",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 import pytest
@@ -58,7 +59,7 @@ ADVISOR = {
 }
 
 
-def advise(hands: Hands, recommendation_id: str, advisor: dict[str, object], source: str) -> None:
+def advise(hands: Hands, recommendation_id: str, advisor: Mapping[str, object], source: str) -> None:
     """What the agent writes when an advisor has answered, or has not."""
     hands.agent.execute(
         "update agent_recommendations set advice_state = %s, advice_attempts = 1, source = %s,"

@@ -208,8 +208,8 @@ def test_from_no_tables_to_a_verified_write(
     assert (command["status"], command["read_back_value"]) == ("executed", pytest.approx(present - 45.0))
     assert cli.json("explain", command["command_id"])["recommendation"]["recommendation_id"] == made
 
-    said = cli.refused("commands", "settle", command["command_id"], "--shows", "1", "--operator", "anna")
-    assert said.startswith("already_decided: ")
+    refusal = cli.refused("commands", "settle", command["command_id"], "--shows", "1", "--operator", "anna")
+    assert refusal.startswith("already_decided: ")
 
     cli.ok("control", "disarm", "--reason", "a test", "--operator", "anna")
     assert cli.json("control", "show")["armed"] is False

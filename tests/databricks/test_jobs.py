@@ -63,11 +63,11 @@ def test_ids_are_taken_as_numbers_and_as_texts(given: int | str) -> None:
 @pytest.mark.parametrize("given", ["", "abc", "-1", "0", "1.5", " 7", "9" * 30, True, 2**63])
 def test_an_id_that_is_none_is_refused_before_anything_is_asked(given: int | str) -> None:
     starts: list[Callable[[], Steps[object]]] = [
-        lambda: get_run(given),  # type: ignore[list-item,return-value]
-        lambda: output_of(given),  # type: ignore[list-item,return-value]
-        lambda: run_now(given, token="t"),  # type: ignore[list-item,return-value]
-        lambda: repair(given),  # type: ignore[list-item,return-value]
-        lambda: cancel(given),  # type: ignore[list-item,return-value]
+        lambda: get_run(given),
+        lambda: output_of(given),
+        lambda: run_now(given, token="t"),
+        lambda: repair(given),
+        lambda: cancel(given),
     ]
     for start in starts:
         with pytest.raises(FixConfiguration, match="wanted a whole number"):

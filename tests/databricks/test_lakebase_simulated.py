@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -295,9 +297,7 @@ async def test_more_connections_than_the_database_has_do_not_stop_the_others(
     try:
         for pool in pools:
             await pool.open()
-        await asyncio.gather(
-            *(works_again(lambda pool=pool: ask(pool, named)) for pool in pools for _ in range(20))
-        )
+        await asyncio.gather(*(works_again(partial(ask, pool, named)) for pool in pools for _ in range(20)))
     finally:
         for pool in pools:
             await pool.close()
@@ -342,7 +342,7 @@ async def test_a_stumbling_workspace_costs_a_moment_and_nothing_else(
     assert sum(bool(entry["fault"]) for entry in site.workspace.requests()) == 3
 
 
-BROKEN: list[tuple[dict[str, object], type[BridgeError], str]] = [
+BROKEN: list[tuple[dict[str, Any], type[BridgeError], str]] = [
     (
         {"endpoint": "projects/plant/branches/production/endpoints/nowhere"},
         FixConfiguration,
@@ -355,7 +355,7 @@ BROKEN: list[tuple[dict[str, object], type[BridgeError], str]] = [
 
 @pytest.mark.parametrize(("lakebase", "kind", "words"), BROKEN)
 async def test_what_is_configured_wrongly_is_named(
-    site: Site, lakebase: dict[str, object], kind: type[BridgeError], words: str
+    site: Site, lakebase: dict[str, Any], kind: type[BridgeError], words: str
 ) -> None:
     made = database(site.settings(**lakebase), Role.AGENT)
     with pytest.raises(kind, match=words):

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from rig import Connection, connect, denied, one_write, sql
 
 from bridge.domain.lifecycle import Role
@@ -175,7 +176,7 @@ async def test_the_route_works_for_logins_that_are_members_and_nothing_else(
             "insert into agent_recommendations (equipment_id, issue_type, severity, proposed_writes, source,"
             " root_cause_analysis, recommended_action)"
             " values ('REACTOR_01', 'high_temperature', 'medium', %s, 'rules', 'x', 'y') returning recommendation_id",
-            (psycopg.types.json.Jsonb([one_write()]),),
+            (Jsonb([one_write()]),),
         ).fetchone()
         assert row is not None
         with denied():

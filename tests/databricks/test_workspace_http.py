@@ -716,9 +716,14 @@ def _leaves(kind: type[Exception]) -> list[type[Exception]]:
     return [kind, *(leaf for below in kind.__subclasses__() for leaf in _leaves(below))]
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(set(_leaves(requests.RequestException)), key=lambda kind: kind.__name__)
-)
+def _name(kind: type[Exception]) -> str:
+    return kind.__name__
+
+
+_KINDS: list[type[Exception]] = sorted(set(_leaves(requests.RequestException)), key=_name)
+
+
+@pytest.mark.parametrize("kind", _KINDS)
 def test_no_error_of_the_library_gets_out(
     http: responses.RequestsMock, kind: type[requests.RequestException]
 ) -> None:

@@ -17,8 +17,8 @@ from simulator.workspace import warehouse as simulated
 
 
 @pytest.fixture(scope="module", autouse=True)
-def trusting_nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The connector reads all authorities of this machine for each connection, even for one over plain HTTP."""
+def quick_connector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The official connector reads all authorities of this machine for each connection, over plain HTTP too."""
     nobody = tmp_path_factory.mktemp("trust") / "nobody.pem"
     nobody.touch()
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from rig import COOLING, THROUGHPUT
@@ -589,7 +589,7 @@ async def test_a_person_ends_an_unknown_outcome(world: World) -> None:
     await approved(world, store, a_write(), issue_type="one")
     command = await sent(store)
     unknown = verdict(command, CommandStatus.UNKNOWN, code=RefusalCode.NOT_CONFIRMED)
-    found = {"result": "settled by anna, who says 405", "code": None, "read_back": 405.0}
+    found: dict[str, Any] = {"result": "settled by anna, who says 405", "code": None, "read_back": 405.0}
     assert not await desk.settle_by_hand(command.command_id, operator="anna", status="executed", **found)
     await store.record_verdicts([unknown])
     await approved(world, store, a_write(), issue_type="two")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ from bridge.store.warehouse_rules import follow_command, may_not, person, writes
 GOOD = {"tag_path": THROUGHPUT, "from": 450.0, "to": 405.0, "unit": "kg/h"}
 STAGE = "[default]REACTOR_01/Stage"
 
-CASES = [
+CASES: list[Any] = [
     [],
     [GOOD],
     [GOOD, {"tag_path": COOLING, "from": False, "to": True, "unit": ""}],
@@ -103,9 +104,8 @@ def sessions(*rights: tuple[bool | None, bool | None]) -> list[dict[str, object]
 def test_who_may_decide_is_answered_alike(hands: Hands, door: str, name: str) -> None:
     """Every combination of two sessions' rights must get the same answer from trigger and code."""
     hands.owner.execute("insert into agent_health (agent_id) values ('operations-agent'), ('maker')")
-    for rights in itertools.combinations_with_replacement(
-        itertools.product((None, True, False), repeat=2), 2
-    ):
+    kinds = [(decide, arm) for decide in (None, True, False) for arm in (None, True, False)]
+    for rights in itertools.combinations_with_replacement(kinds, 2):
         hands.owner.execute("delete from operator_sessions")
         for number, (decide, arm) in enumerate(rights):
             hands.owner.execute(

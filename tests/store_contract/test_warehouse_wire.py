@@ -460,9 +460,8 @@ def test_an_error_is_split_by_what_the_reader_can_do(text: str, error: type[Brid
     """Each SQLSTATE must become the error of ours that says what to do."""
     from databricks.sql.exc import ServerOperationError
 
-    found = translate(
-        ServerOperationError(text + "\n\tat org.apache.spark.Deep.stack(Trace.scala:1)"), "look"
-    )
+    said: Exception = ServerOperationError(text + "\n\tat org.apache.spark.Deep.stack(Trace.scala:1)")  # type: ignore[no-untyped-call]
+    found = translate(said, "look")
     assert isinstance(found, error)
     assert "Trace.scala" not in str(found)
 

@@ -8,6 +8,8 @@ import uuid
 from datetime import UTC, datetime
 
 from databricks import sql
+from databricks.sql.client import Cursor
+from databricks.sql.types import Row
 
 TABLES = [
     """
@@ -104,6 +106,12 @@ def say(*words: object) -> None:
     sys.stdout.write(" ".join(map(str, words)) + "\n")
 
 
+def one(cursor: Cursor) -> Row:
+    row = cursor.fetchone()
+    assert row is not None
+    return row
+
+
 def main() -> None:
     connection = sql.connect(
         server_hostname=os.environ["DATABRICKS_SERVER_HOSTNAME"],
@@ -161,20 +169,20 @@ def main() -> None:
     cursor.execute("INSERT INTO operator_sessions (session_id, operator_id) VALUES (?, ?)", ["s", "operator"])
 
     cursor.execute("SELECT COUNT(*) FROM sensor_data WHERE equipment_id = ?", ["REACTOR_01"])
-    say("readings", cursor.fetchone()[0])
+    say("readings", one(cursor)[0])
     cursor.execute("SELECT MAX(temperature), AVG(pressure) FROM sensor_data WHERE timestamp >= ?", [now])
-    say("highest", *cursor.fetchone())
+    say("highest", *one(cursor))
     cursor.execute(
         "SELECT r.status, r.approved_by_operator, c.new_value, c.status FROM agent_recommendations r "
         "JOIN agent_commands c ON r.recommendation_id = c.recommendation_id ORDER BY c.created_timestamp DESC LIMIT 10"
     )
     say("approved", *cursor.fetchall()[0])
     cursor.execute("SELECT polls_completed, status FROM agent_health")
-    say("health", *cursor.fetchone())
+    say("health", *one(cursor))
     cursor.execute(
         "SELECT w.status, s.status, s.approved_recommendations FROM work_orders w, operator_sessions s"
     )
-    say("defaults", *cursor.fetchone())
+    say("defaults", *one(cursor))
     cursor.execute("SHOW TABLES")
     say("tables", len(cursor.fetchall()))
     cursor.close()

@@ -13,8 +13,8 @@ from simulator.workspace.warehouse import Warehouse
 
 def shown(*parts: int) -> datetime:
     """An instant of UTC as the connector gives it without pyarrow: naive."""
-    year, month, day, *rest = parts
-    return datetime(year, month, day, *rest, tzinfo=UTC).replace(tzinfo=None)
+    year, month, day, hour, minute, second, microsecond = (*parts, *[0] * (7 - len(parts)))
+    return datetime(year, month, day, hour, minute, second, microsecond)  # noqa: DTZ001 # naive, as it comes
 
 
 EXPRESSIONS = [

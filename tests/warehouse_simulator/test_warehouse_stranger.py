@@ -36,7 +36,7 @@ def test_with_the_connectors_own_defaults(warehouse: Warehouse) -> None:
         assert cursor.rowcount == 3
         cursor.executemany("insert into main.default.tanks values (?, ?)", [(4, "four"), (5, None)])
         cursor.execute("SELECT id, `NAME` FROM `main`.`default`.`tanks` ORDER BY ID")
-        assert [column[:2] for column in cursor.description] == [("id", "int"), ("NAME", "string")]
+        assert [column[:2] for column in cursor.description or ()] == [("id", "int"), ("NAME", "string")]
         assert cursor.fetchone() == (1, "none")
         assert cursor.fetchmany(2) == [(2, "none"), (3, "none")]
         assert [row.asDict() for row in cursor] == [{"id": 4, "NAME": "four"}, {"id": 5, "NAME": None}]
@@ -59,7 +59,7 @@ def test_every_kind_of_value_comes_back(cursor: Any) -> None:
     )
     text = "a?b :c %(d)s ' \" \\ ü 漢\n"
     later = datetime(2026, 3, 1, 14, 0, tzinfo=timezone(timedelta(hours=2)))
-    given = [
+    given: list[list[Any]] = [
         [1, 2**40, 1.5, Decimal("1.10"), True, date(2026, 3, 1), NOON, text],
         [-1, -(2**40), 0.0, Decimal("-0.01"), False, date(1970, 1, 1), later, ""],
         [None] * 8,
