@@ -31,7 +31,7 @@ from edge_stand import (
 from publish_stand import until
 from structlog.testing import capture_logs
 
-from bridge.check import Level, check
+from bridge.check import check
 from bridge.clock import SystemClock
 from bridge.errors import AccessDenied, LinkDown
 from bridge.publish import edge
@@ -42,6 +42,7 @@ from bridge.publish.edge_node import Phase
 from bridge.publish.nodes import Node
 from bridge.publish.outbox import Outbox
 from bridge.publish.snapshot import Feed
+from bridge.report import Level
 from bridge.settings import PublishSparkplugSettings
 from bridge.sparkplug.types import MetricType
 from bridge.wiring import edge_wire
