@@ -23,7 +23,7 @@ packages:
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -qq --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -41,7 +41,8 @@ check: $(READY) ## style and types
 		said=$$(MYPYPATH=$$path $(BIN)/mypy --explicit-package-bases $$folder 2>&1); found=$$?; \
 		echo "mypy $$folder $$said"; exit $$found'
 
-test: check packages ## everything
+test: $(READY) ## everything
+	@$(MAKE) --no-print-directory -j 2 check packages
 	$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## the public linter over the Ignition project
