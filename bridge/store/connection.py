@@ -122,6 +122,9 @@ async def connect(
     except psycopg.Error as error:
         await connection.close()
         raise translate(error, "connect") from error
+    except BaseException:  # cancelled: nobody else knows of it yet
+        await connection.close()
+        raise
     return connection
 
 

@@ -10,6 +10,7 @@ import pytest
 from rig import THROUGHPUT, Connection, Hands, connect
 
 from bridge.errors import StoreDown
+from bridge.store import connection as connections
 from bridge.store.postgres import PostgresStore
 
 DEADLINE_S = 15.0
@@ -177,3 +178,27 @@ def test_an_old_style_command_is_announced_with_its_id(hands: Hands) -> None:
     notes = list(hands.owner.notifies(timeout=DEADLINE_S, stop_after=1))
     assert [note.payload.split() for note in notes] == [["recommendation", "pending", made]]
     assert json.dumps(notes[0].payload).isascii()
+
+
+async def test_who_leaves_while_it_connects_leaves_no_connection_behind(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bridge that is stopped at its start: what the server has just let in is closed, not forgotten."""
+    opened: list[connections.Connection] = []
+
+    async def never(connection: connections.Connection, *_: object) -> None:
+        opened.append(connection)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("bridge.store.connection._prepare", never)
+    connecting = asyncio.create_task(
+        connections.connect(
+            database_url, role=None, statement_timeout_s=5.0, connect_timeout_s=5.0, purpose="test"
+        )
+    )
+    async with asyncio.timeout(30):
+        while not opened:
+            await asyncio.sleep(0.01)
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
+    assert opened[0].closed
