@@ -185,9 +185,11 @@ async def test_who_leaves_while_it_connects_leaves_no_connection_behind(
 ) -> None:
     """A bridge that is stopped at its start: what the server has just let in is closed, not forgotten."""
     opened: list[connections.Connection] = []
+    reached = asyncio.Event()
 
     async def never(connection: connections.Connection, *_: object) -> None:
         opened.append(connection)
+        reached.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr("bridge.store.connection._prepare", never)
@@ -197,8 +199,7 @@ async def test_who_leaves_while_it_connects_leaves_no_connection_behind(
         )
     )
     async with asyncio.timeout(30):
-        while not opened:
-            await asyncio.sleep(0.01)
+        await reached.wait()
     connecting.cancel()
     await asyncio.gather(connecting, return_exceptions=True)
     assert opened[0].closed
