@@ -5,6 +5,9 @@ READY := .venv/.ready
 # Jython 2.7 and the JDBC driver run the gateway's scripts as Ignition would; Chromium shows its views.
 DEBIAN := chromium fonts-noto-core default-jre-headless jython libpostgresql-jdbc-java mosquitto
 
+# Hundreds of processes import the same modules: where bytecode is not kept, each of them compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint bench nab screens lock
 
@@ -23,7 +26,7 @@ packages:
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -qq --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
