@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # until all is imported: a third of a start was looking for garbage among what stays
+
 import asyncio
 import errno
-import gc
 import logging
 import signal
 import sys
@@ -221,6 +224,7 @@ async def _plant(
     loop: bool,
     start_after: int,
 ) -> None:
+    gc.disable()
     simulated = Plant(options)
     add_voices(simulated)
     endpoint = await simulated.open()
@@ -230,8 +234,8 @@ async def _plant(
             playback = Playback(simulated, recording, speed=speed, loop=loop, start_after_items=start_after)
         await simulated.start()
         # what is there now stays; a collector that goes through it again and again would make the plant pause
-        gc.collect()
         gc.freeze()
+        gc.enable()
         print(f"plant ready {endpoint}", flush=True)
         work: list[Awaitable[None]] = [simulated.run()]
         if playback is not None:
@@ -367,6 +371,7 @@ def screens(
 app.command()(gateway)
 app.command()(workspace)
 app.command()(workspace_fault)
+gc.enable()
 
 
 if __name__ == "__main__":

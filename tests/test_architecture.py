@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -117,17 +117,31 @@ def part_of(module: str) -> str:
     return "front" if words[1].startswith("cli") or words[1] in FRONT else words[1]
 
 
-def imports(file: Path) -> Iterator[tuple[int, str]]:
+@cache
+def text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+@cache
+def nodes_of(file: Path) -> tuple[ast.AST, ...]:
+    """The whole syntax tree of a file, its module first."""
+    return tuple(ast.walk(ast.parse(text_of(file), str(file))))
+
+
+@cache
+def imports(file: Path) -> tuple[tuple[int, str], ...]:
     """Every module that a file imports, with its line; also inside functions and for type checking only."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
+    found: list[tuple[int, str]] = []
+    for node in nodes_of(file):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name_of(file)}:{node.lineno}: a relative import"
             assert node.module is not None
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield node.lineno, whole if _is_module(whole) else node.module
+                found.append((node.lineno, whole if _is_module(whole) else node.module))
+    return tuple(found)
 
 
 def _is_module(name: str) -> bool:
@@ -236,7 +250,7 @@ def test_only_the_supervisor_catches_everything() -> None:
     found = [
         name_of(file)
         for file in BRIDGE
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes_of(file)
         if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and _swallows(node)
     ]
     assert found == ["bridge/agent/loop.py"]
@@ -247,7 +261,7 @@ def test_nothing_is_suppressed_broadly() -> None:
     found = [
         f"{name_of(file)}:{node.lineno}"
         for file in BRIDGE
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes_of(file)
         if isinstance(node, ast.Call)
         and (
             (isinstance(node.func, ast.Name) and node.func.id == "suppress")
@@ -290,12 +304,13 @@ def test_no_path_of_one_machine_is_written_down() -> None:
     found = [
         f"{name_of(file)}:{number}: {line.strip()[:100]}"
         for file in SHIPPED
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+        for number, line in enumerate(text_of(file).splitlines(), start=1)
         if here.search(line)
     ]
     assert not found, "\n".join(found)
 
 
+@cache
 def _of_the_project() -> str:
     """All scripts and views of the Ignition project, where a query goes by its name in camelCase."""
     files = (file for file in ROOT.glob("ignition_project/**/*") if file.suffix in (".py", ".json"))
@@ -308,7 +323,7 @@ def test_every_named_query_is_used(query: queries.Query) -> None:
     called = re.compile(rf"\.{query.table}\.{query.name}\b")
     first, *others = query.name.split("_")
     exported = re.compile(rf"\b{first}{''.join(word.capitalize() for word in others)}\b")
-    used = any(called.search(file.read_text(encoding="utf-8")) for file in BRIDGE)
+    used = any(called.search(text_of(file)) for file in BRIDGE)
     if not used and query.roles & {"bridge_operator", "bridge_reader"}:
         used = exported.search(_of_the_project()) is not None
     assert used
@@ -317,7 +332,9 @@ def test_every_named_query_is_used(query: queries.Query) -> None:
 @pytest.mark.parametrize("file", BRIDGE, ids=name_of)
 def test_every_module_says_what_it_is_for(file: Path) -> None:
     """Each module must begin with a docstring."""
-    assert ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
+    module = nodes_of(file)[0]
+    assert isinstance(module, ast.Module)
+    assert ast.get_docstring(module)
 
 
 SQL = re.compile(r"^\s*(select\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s)", re.IGNORECASE)
@@ -337,7 +354,7 @@ def test_sql_stands_in_named_queries_and_migrations() -> None:
         f"{name_of(file)}:{node.lineno}: {node.value[:60]}"
         for file in BRIDGE
         if name_of(file) not in allowed
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        for node in nodes_of(file)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value)
     ]
     assert not found, "\n".join(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import errno
+import gc
 import json
 import logging
 import signal
@@ -183,8 +184,11 @@ def _tag_group(text: str) -> tuple[str, int]:
 
 
 async def _serve(options: GatewayOptions) -> None:
+    gc.disable()  # nothing of what is built now is garbage, and it stays
     running = Gateway(options)
     endpoint = await running.open()
+    gc.freeze()
+    gc.enable()
     stop, ready = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -71,12 +71,13 @@ async def test_a_lost_database_says_so_and_comes_back(host: ScriptHost) -> None:
     assert (await host.query("Every/count", {"n": 1})).scalar() == 1
 
 
-# before anybody asks
+# before anybody asks, and the end
 
 
-async def test_a_connection_and_the_library_are_there_before_the_first_page(
+async def test_it_is_warm_before_the_first_page_and_its_death_fails_who_waits(
     start: Start, kept_database: str
 ) -> None:
+    """A connection and the library are there before anybody asks; after the death the next JVM serves."""
     opened = (
         "select count(*) from pg_stat_activity where datname = current_database() and application_name = %s"
     )
@@ -97,6 +98,16 @@ async def test_a_connection_and_the_library_are_there_before_the_first_page(
             assert connections() == before + 1
             assert await value(host, loaded)
 
+            waiting: list[asyncio.Task[ScriptAnswer] | asyncio.Task[QueryAnswer]] = [
+                asyncio.create_task(runs(host, "probe.wait(60000)")),
+                asyncio.create_task(host.query("Every/slow", {"s": 60.0})),
+            ]
+            await asyncio.sleep(0.5)
+            host.kill()
+            found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+            assert [type(one) for one in found] == [ScriptDied, ScriptDied]
+            assert (await asyncio.wait_for(runs(host, "return 1"), 60)).value == 1
+
 
 async def test_a_library_script_that_cannot_be_loaded_fails_who_names_it(
     host: ScriptHost, parent: Parent
@@ -113,7 +124,7 @@ async def test_one_script_loads_while_another_imports(host: ScriptHost, parent: 
         assert await loading == "ValueError: after a while"
 
 
-# many at once, and the end
+# many at once
 
 
 async def test_a_slow_script_stops_nobody(host: ScriptHost, parent: Parent) -> None:
@@ -137,21 +148,10 @@ async def test_scripts_that_wait_for_scripts_do_not_block_each_other(
     assert [answer.value for answer in answers] == [300 + n for n in range(12)]
 
 
-async def test_the_death_of_the_jvm_fails_who_waits_and_the_next_one_serves(start: Start) -> None:
-    async with start() as (host, _):
-        waiting: list[asyncio.Task[ScriptAnswer] | asyncio.Task[QueryAnswer]] = [
-            asyncio.create_task(runs(host, "probe.wait(60000)")),
-            asyncio.create_task(host.query("Every/slow", {"s": 60.0})),
-        ]
-        await asyncio.sleep(0.5)
-        host.kill()
-        found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
-        assert [type(one) for one in found] == [ScriptDied, ScriptDied]
-        assert (await asyncio.wait_for(runs(host, "return 1"), 60)).value == 1
-
-
-async def test_without_pages_nobody_looks(start: Start) -> None:
-    async with start() as (host, _):
-        host.perspective = None
+async def test_without_pages_nobody_looks(host: ScriptHost) -> None:
+    served, host.perspective = host.perspective, None
+    try:
         assert await value(host, "return system.perspective.getSessionInfo()") == []
         assert "there is no session 's1'" in await error(host, "system.perspective.closePopup('x')")
+    finally:
+        host.perspective = served

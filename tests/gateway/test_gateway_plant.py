@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,21 +15,47 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.common.node import Node
 from asyncua.ua import uaerrors
+from typer.testing import CliRunner
 
-from simulator.gateway.process import ROOT, GatewayProcess, OrderRefused
+from simulator.__main__ import app
+from simulator.gateway.process import GatewayProcess, OrderRefused
 from simulator.opcua.exposed import TAGS_NAMESPACE
 from simulator.process import PlantProcess
 
 T = TypeVar("T")
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 SETPOINT = "[default]REACTOR_02/ThroughputSetpoint"
 COOLING = "[default]REACTOR_02/CoolingOn"
 
 
+class MortalPlant:
+    """Killed and started again at the same place; every plant of these tests appends to the same log."""
+
+    def __init__(self, write_log: Path, stack: ExitStack) -> None:
+        self._options = ("--tick", "0.1", "--write-log", str(write_log))
+        self._stack = stack
+        self._process = stack.enter_context(PlantProcess.start(*self._options))
+        self.endpoint = self._process.endpoint
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def come_back(self) -> None:
+        again = PlantProcess.start(*self._options, endpoint=self.endpoint)
+        self._process = self._stack.enter_context(again)
+
+
 @pytest.fixture(scope="module")
-def own(arguments: list[str]) -> Iterator[GatewayProcess]:
-    """A gateway of 8.3 whose faults are set off here."""
-    with GatewayProcess.start(*arguments) as process:
+def mortal(write_log: Path) -> Iterator[MortalPlant]:
+    with ExitStack() as stack:
+        yield MortalPlant(write_log, stack)
+
+
+@pytest.fixture(scope="module")
+def own(arguments: list[str], mortal: MortalPlant) -> Iterator[GatewayProcess]:
+    """A gateway of 8.3 and a plant whose faults are set off here."""
+    given = [mortal.endpoint if one.startswith("opc.tcp:") else one for one in arguments]
+    with GatewayProcess.start(*given) as process:
         yield process
 
 
@@ -92,23 +117,19 @@ def test_refused_writes_come_back_with_a_quality(
     assert len(written(write_log)) == before
 
 
-def test_a_bad_sensor_shows_as_bad(own: GatewayProcess, plant_process: PlantProcess) -> None:
+def test_a_bad_sensor_shows_as_bad(own: GatewayProcess, mortal: MortalPlant) -> None:
     path = "[default]REACTOR_02/Temperature"
-    _fault(plant_process, "bad_sensor REACTOR_02")
+    _fault(mortal.endpoint, "bad_sensor REACTOR_02")
     eventually(lambda: own.read(path), lambda found: found == (None, 'Bad("Bad_SensorFailure")'))
     assert own.read("[default]REACTOR_02/Hot")[1] == 'Bad("Bad_SensorFailure")'
-    _fault(plant_process, "clear REACTOR_02")
+    _fault(mortal.endpoint, "clear REACTOR_02")
     eventually(lambda: own.read(path), lambda found: found[1] == "Good")
     assert own.read("[default]REACTOR_02/Hot") == (False, "Good")
 
 
-def _fault(plant: PlantProcess, words: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "simulator", "fault", *words.split(), "--endpoint", plant.endpoint],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
+def _fault(endpoint: str, words: str) -> None:
+    done = CliRunner().invoke(app, ["fault", *words.split(), "--endpoint", endpoint])
+    assert done.exit_code == 0, done.output
 
 
 def test_faults_by_name(own: GatewayProcess, write_log: Path) -> None:
@@ -227,17 +248,14 @@ async def test_bad_quality_reaches_the_client(own: GatewayProcess, node: Callabl
 # the plant goes
 
 
-def test_the_plant_goes_and_comes_back(arguments: list[str]) -> None:
+def test_the_plant_goes_and_comes_back(own: GatewayProcess, mortal: MortalPlant) -> None:
     """Tags must turn stale with their last value, writes must say so, and both must recover by themselves."""
-    with PlantProcess.start("--tick", "0.1") as first:
-        endpoint = first.endpoint
-        given = [endpoint if one.startswith("opc.tcp:") else one for one in arguments]
-        with GatewayProcess.start(*given) as gateway:
-            assert gateway.read(SETPOINT) == (500.0, "Good")
-            first.kill()
-            eventually(lambda: gateway.read(SETPOINT), lambda found: found == (500.0, "Bad_Stale"))
-            answer = str(gateway.call("probe.calls.write", SETPOINT, 400))
-            assert answer in ("Bad_NotConnected", 'Bad("Bad_CommunicationError")')
-            with PlantProcess.start("--tick", "0.1", endpoint=endpoint):
-                eventually(lambda: gateway.read(SETPOINT), lambda found: found == (500.0, "Good"))
-                assert gateway.call("probe.calls.write", SETPOINT, 400) == "Good"
+    assert own.call("probe.calls.write", SETPOINT, 450) == "Good"
+    eventually(lambda: own.read(SETPOINT), lambda found: found == (450.0, "Good"))
+    mortal.kill()
+    eventually(lambda: own.read(SETPOINT), lambda found: found == (450.0, "Bad_Stale"))
+    answer = str(own.call("probe.calls.write", SETPOINT, 400))
+    assert answer in ("Bad_NotConnected", 'Bad("Bad_CommunicationError")')
+    mortal.come_back()
+    eventually(lambda: own.read(SETPOINT), lambda found: found == (500.0, "Good"))
+    assert own.call("probe.calls.write", SETPOINT, 400) == "Good"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+import psycopg
 import pytest
 from playwright.sync_api import Page, expect
-from rig import sql
+from rig import Hands, sql
 
 from hmi.floor import Floor, Screen, quiet_floor, say_online
 
@@ -25,12 +27,34 @@ PAGES = (
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script><b>bold</b>"
 
 
-@pytest.fixture
-def floor(
+@pytest.fixture(scope="module")
+def shared(
     fresh_database: Callable[..., str], published_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Floor]:
     with quiet_floor(tmp_path_factory.mktemp("hmi"), fresh_database(published_template)) as running:
         yield running
+
+
+@pytest.fixture
+def floor(
+    shared: Floor, postgres_url: str, drop_database: Callable[[str], None], published_template: str
+) -> Iterator[Floor]:
+    """The module's gateway without a session; while its connections are cut its database is made anew."""
+    assert shared.gateway is not None
+    url = shared.hands.url
+    shared.hands.close()
+    for user in ("", "operator"):
+        shared.gateway.order(f"expire {user}".strip())
+    shared.gateway.order("fault jdbc_down")
+    drop_database(url)
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        name = url.rsplit("/", 1)[1]
+        server.execute(sql(f"create database {name} template {published_template} strategy file_copy"))
+    hands = Hands(url)
+    say_online(hands)
+    shared.gateway.order("clear jdbc_down")
+    yield replace(shared, hands=hands)
+    hands.close()
 
 
 def test_every_page_and_state_is_drawn_without_a_red_box(floor: Floor, new_page: NewPage) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 from asyncua import ua
@@ -67,21 +68,20 @@ async def test_rejecting_and_deferring_are_recorded_in_the_own_name(stand: Stand
     )
 
 
-@pytest.mark.parametrize("user", ["", "viktor"])
-@pytest.mark.parametrize("method", ["Approve", "Reject", "Defer"])
-async def test_without_the_role_nothing_is_decided(stand: Stand, user: str, method: str) -> None:
+async def test_without_the_role_nothing_is_decided(stand: Stand) -> None:
     """Anonymous and viewers are refused, whatever they send, and nothing changes."""
     made, digest = await shown(stand)
-    last = minutes(5.0) if method == "Defer" else text("because")
-    with stand.hands.unchanged():
-        async with stand.client(user) as client:
-            for arguments in ((text(made), text(digest), last), (), (last, last, last, last)):
-                result = await call(client, method, *arguments)
-                assert words(result)[:2] == ("BadUserAccessDenied", "not_permitted")
-            method_node = client.get_node(await node_id(client, f"Decisions/{method}"))
-            executable = await method_node.read_attribute(AttributeIds.UserExecutable)
-            assert executable.Value is not None
-            assert executable.Value.Value is False
+    for user, method in product(("", "viktor"), ("Approve", "Reject", "Defer")):
+        last = minutes(5.0) if method == "Defer" else text("because")
+        with stand.hands.unchanged():
+            async with stand.client(user) as client:
+                for arguments in ((text(made), text(digest), last), (), (last, last, last, last)):
+                    result = await call(client, method, *arguments)
+                    assert words(result)[:2] == ("BadUserAccessDenied", "not_permitted"), (user, method)
+                method_node = client.get_node(await node_id(client, f"Decisions/{method}"))
+                executable = await method_node.read_attribute(AttributeIds.UserExecutable)
+                assert executable.Value is not None
+                assert executable.Value.Value is False, (user, method)
 
 
 async def test_a_wrong_password_gets_no_session(stand: Stand) -> None:
