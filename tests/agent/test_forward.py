@@ -350,10 +350,9 @@ async def test_live_readings_do_not_queue_behind_the_disk_because_a_batch_took_i
     await asyncio.sleep(0)
     way.put(501, 3)
 
-    async def on_disk() -> bool:
-        return len(way.buffer._in_flight) == 2
-
-    await until(on_disk, "the batch and what came after it are on disk")
+    await until(
+        lambda: way.forward.waiting == 3 and not way.forward.only_in_memory, "what came after it is on disk"
+    )
     way.put(504, 2)
     assert way.forward.waiting == 5
     goes_on.set()
@@ -375,10 +374,9 @@ async def test_what_waits_behind_a_batch_that_failed_is_stored_once_and_in_order
     await asyncio.sleep(0)
     way.put(501, 3)
 
-    async def on_disk() -> bool:
-        return len(way.buffer._in_flight) == 2
-
-    await until(on_disk, "the batch and what came after it are on disk")
+    await until(
+        lambda: way.forward.waiting == 3 and not way.forward.only_in_memory, "what came after it is on disk"
+    )
     if killed:
         flushing.cancel()
         await asyncio.gather(flushing, return_exceptions=True)

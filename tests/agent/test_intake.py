@@ -249,7 +249,7 @@ async def test_queue_that_is_full_goes_to_disk(bench: Bench) -> None:
         flushing = flushing or asyncio.create_task(forward.flush())
         if number % 6 == 5:
             await until(lambda: forward.only_in_memory <= 5, "memory is free again", every_s=0.005)
-    assert entry.buffer.status().depth >= 60 - 1 - 2 * 10
+    assert entry.buffer.status().depth > 20, "what memory has no room for is on disk alone"
     assert forward.dropped == 0
     store.answer.set()
     assert flushing is not None

@@ -24,8 +24,6 @@ from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 
-from simulator.opcua.standard_space import WarmServer
-
 ua: Any = asyncua_types  # its own types are stricter than what it takes
 NAMESPACE = "urn:ignition-bridge:plant"
 FLOAT, BOOLEAN, INT16, DOUBLE = (
@@ -66,7 +64,7 @@ def _say(line: str) -> None:
 async def _serve(options: argparse.Namespace) -> None:
     user: Any = Password(*options.user.split(":", 1)) if options.user else None
     ruleset: Any = SimpleRoleRuleset
-    server = Server(iserver=WarmServer(user_manager=user))
+    server = Server(user_manager=user)
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/")
     if options.certificate:
