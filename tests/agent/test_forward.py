@@ -383,6 +383,9 @@ async def test_what_waits_behind_a_batch_that_failed_is_stored_once_and_in_order
     else:
         way.database.before = fails
         way.put(600)
+        await until(
+            lambda: way.forward.waiting == 4 and not way.forward.only_in_memory, "another is behind it"
+        )
         goes_on.set()  # this one is stored; the next one fails
         assert await flushing is DOWN
         assert way.database.rows == [500]
