@@ -33,6 +33,7 @@ OPERATOR: Final = "demo.operator"
 _POLL_S: Final = 0.2
 _LOOK_S: Final = 1.0
 _SECOND_S: Final = 60.0
+_WITHIN_S: Final = 90.0  # a busy machine takes long, and a plant heats and cools slowly
 
 
 def run(build: Path) -> int:
@@ -142,13 +143,13 @@ def _overheat(demo: Demo, reactor: str, plant: str) -> None:
 def _play(demo: Demo, reactor: str, plant: str) -> dict[str, Any]:
     """Overheat, wait for the proposal, approve it, wait for the outcome and for the plant to cool."""
     _overheat(demo, reactor, plant)
-    row = demo.wait_for("a recommendation", lambda: _proposed(demo, reactor), 60)
+    row = demo.wait_for("a recommendation", lambda: _proposed(demo, reactor), _WITHIN_S)
     demo.say(
         "agent", f"{row['recommendation_id']} {row['severity']}: {row['recommended_action']}", _weight(row)
     )
     if row["severity"] == "medium":
         demo.say("operator", "waits for a moment; the temperature still rises")
-        row = demo.wait_for("an escalation", lambda: _proposed(demo, reactor, above="medium"), 60)
+        row = demo.wait_for("an escalation", lambda: _proposed(demo, reactor, above="medium"), _WITHIN_S)
         demo.say(
             "agent",
             f"{row['recommendation_id']} escalated in place to {row['severity']}: {row['recommended_action']}",
@@ -162,7 +163,7 @@ def _play(demo: Demo, reactor: str, plant: str) -> dict[str, Any]:
         *("--digest", row["write_digest"], "--comment", "demo: cool it down"),
     )
     demo.say("operator", f"{OPERATOR} approved exactly these writes of {number}", "bold green")
-    story: dict[str, Any] = demo.wait_for("an outcome", lambda: _outcome(demo, number), 30)
+    story: dict[str, Any] = demo.wait_for("an outcome", lambda: _outcome(demo, number), _WITHIN_S)
     if story["recommendation"]["status"] != "executed":
         reason = story["recommendation"]["execution_result"]
         raise DemoError(f"{number} ended {story['recommendation']['status']}: {reason}")
@@ -202,7 +203,7 @@ def _watch_it_cool(demo: Demo, reactor: str, hot_c: float) -> None:
             shown_c = now_c
         return now_c if now_c < min(hot_c - 5.0, 85.0) else None
 
-    cool_c = demo.wait_for("a falling temperature", cooler, 30)
+    cool_c = demo.wait_for("a falling temperature", cooler, _WITHIN_S)
     demo.say("plant", f"the temperature falls: {hot_c:.1f} → {cool_c:.1f} °C", "bold green")
 
 
@@ -286,14 +287,18 @@ def _outcome(demo: Demo, number: str) -> dict[str, Any] | None:
 
 
 def _temperature(demo: Demo, reactor: str) -> float:
-    rows = demo.rows(
-        "select temperature from sensor_data where equipment_id = %s and temperature is not null"
-        " order by timestamp desc limit 1",
-        reactor,
-    )
-    if rows:
-        return float(rows[0]["temperature"])
-    raise DemoError(f"no temperature of {reactor} is stored; the logs are in {demo.folder}")
+    """The newest that is stored; the first of all may be on its way still."""
+
+    def newest() -> float | None:
+        rows = demo.rows(
+            "select temperature from sensor_data where equipment_id = %s and temperature is not null"
+            " order by timestamp desc limit 1",
+            reactor,
+        )
+        return float(rows[0]["temperature"]) if rows else None
+
+    temperature_c: float = demo.wait_for(f"a temperature of {reactor}", newest, _WITHIN_S)
+    return temperature_c
 
 
 def _weight(row: dict[str, Any]) -> str:
