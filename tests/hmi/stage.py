@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import simulator.gateway.perspective
 
 CLIENT = Path(simulator.gateway.perspective.__file__).parent / "client"
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 Node = dict[str, Any]
 Frame = dict[str, Any]
