@@ -14,12 +14,13 @@ from rich.table import Table
 from simulator.demo_stage import ROOT, Demo, DemoError, near
 
 OPERATOR: Final = "demo.operator"
+WITHIN_S: Final = 90.0  # a busy machine takes long, and a plant heats and cools slowly
 _POLL_S: Final = 0.2
 
 
 def overheat(demo: Demo, reactor: str, plant: str) -> None:
     """A reactor gets more heat than it loses."""
-    warm_c = demo.wait_for(f"a stored temperature of {reactor}", lambda: _stored_c(demo, reactor), 30)
+    warm_c = demo.wait_for(f"a stored temperature of {reactor}", lambda: _stored_c(demo, reactor), WITHIN_S)
     demo.say("plant", f"{warm_c:.1f} °C in {reactor}; now it overheats", "bold")
     injected = subprocess.run(
         [sys.executable, "-m", "simulator", "fault", f"overheat {reactor}", "--endpoint", plant],
@@ -40,7 +41,7 @@ def play(
     *,
     writer: str = "bridge",
     ask_around: Callable[[dict[str, Any]], None] | None = None,
-    within_s: float = 30.0,
+    within_s: float = WITHIN_S,
 ) -> dict[str, Any]:
     """Overheat, wait for the proposal, approve it, wait for the outcome and for the plant to cool.
 
@@ -48,13 +49,13 @@ def play(
     and decides. ``within_s``: how long the outcome may take.
     """
     overheat(demo, reactor, plant)
-    row = demo.wait_for("a recommendation", lambda: _proposed(demo, reactor), 60)
+    row = demo.wait_for("a recommendation", lambda: _proposed(demo, reactor), WITHIN_S)
     demo.say(
         "agent", f"{row['recommendation_id']} {row['severity']}: {row['recommended_action']}", weight(row)
     )
     if row["severity"] == "medium":
         demo.say("operator", "waits for a moment; the temperature still rises")
-        row = demo.wait_for("an escalation", lambda: _proposed(demo, reactor, above="medium"), 60)
+        row = demo.wait_for("an escalation", lambda: _proposed(demo, reactor, above="medium"), WITHIN_S)
         demo.say(
             "agent",
             f"{row['recommendation_id']} escalated in place to {row['severity']}: {row['recommended_action']}",
@@ -112,7 +113,7 @@ def _watch_it_cool(demo: Demo, reactor: str, hot_c: float) -> None:
             shown_c = now_c
         return now_c if now_c < min(hot_c - 5.0, 85.0) else None
 
-    cool_c = demo.wait_for("a falling temperature", cooler, 30)
+    cool_c = demo.wait_for("a falling temperature", cooler, WITHIN_S)
     demo.say("plant", f"the temperature falls: {hot_c:.1f} → {cool_c:.1f} °C", "bold green")
 
 

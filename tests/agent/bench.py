@@ -265,7 +265,7 @@ class Floor:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[Client]:
-        async with Client(self.endpoint, timeout=5) as client:
+        async with Client(self.endpoint, timeout=20) as client:
             yield client
 
     async def _id(self, client: Client, reactor: str, signal: str) -> str:
@@ -459,14 +459,14 @@ class Bench:
             yield wake
         finally:
             stop.set()
-            await asyncio.wait_for(work, 15.0)
+            await asyncio.wait_for(work, 40.0)
 
-    async def execute(self, recommendation_id: str, *, deadline_s: float = 10.0, **parts: Any) -> Row:
+    async def execute(self, recommendation_id: str, *, deadline_s: float = 40.0, **parts: Any) -> Row:
         """Let an executor work until the recommendation is over; its row."""
         async with self.executing(self.executor(**parts)):
             return await self.over(recommendation_id, deadline_s=deadline_s)
 
-    async def over(self, recommendation_id: str, *, deadline_s: float = 10.0) -> Row:
+    async def over(self, recommendation_id: str, *, deadline_s: float = 40.0) -> Row:
         """The recommendation's row once nothing of it is on its way any more."""
 
         def look() -> Row | None:
@@ -560,7 +560,7 @@ async def bench_on(
         yield bench
 
 
-async def flowing(link: TagLink, *, deadline_s: float = 10.0) -> None:
+async def flowing(link: TagLink, *, deadline_s: float = 40.0) -> None:
     """Wait until a link carries every wanted tag."""
     await until(lambda: link.status().state is LinkState.FLOWING, f"{link.name} flows", deadline_s=deadline_s)
 
@@ -574,7 +574,7 @@ class Running:
     links: dict[str, TagLink]
     task: asyncio.Task[None]
 
-    async def stop(self, *, deadline_s: float = 15.0) -> None:
+    async def stop(self, *, deadline_s: float = 40.0) -> None:
         """End it in good order."""
         self.agent.stop()
         await asyncio.wait_for(asyncio.shield(self.task), deadline_s)
@@ -609,7 +609,7 @@ async def running(
     task = asyncio.create_task(agent.run(ready.set))
     made = Running(agent=agent, store=store, links=links, task=task)
     try:
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(40.0):
             await asyncio.wait({task, asyncio.create_task(ready.wait())}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             await task

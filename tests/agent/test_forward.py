@@ -20,7 +20,7 @@ from bridge.agent.loop import Agent
 from bridge.domain.limits import Refusal, RefusalCode
 from bridge.domain.reading import Quality, Reading
 from bridge.domain.tag import DataType, Route, Tag
-from bridge.errors import DeadlineExceeded, RefusedByRule, StoreDown
+from bridge.errors import BridgeError, DeadlineExceeded, RefusedByRule, StoreDown
 from bridge.links.buffer import DiskBuffer
 from bridge.links.buffer_file import NAME
 from bridge.ports import BufferState, Mark
@@ -325,7 +325,7 @@ async def test_batch_in_parts_that_is_cancelled_is_taken_up_where_it_was(way: Wa
     assert way.database.rows == [1, 2, 3, 4]
 
 
-async def _answer(way: Way) -> asyncio.Event:
+async def _hesitating(way: Way) -> asyncio.Event:
     """Let the database hesitate over what is 500 and above, until the event that is returned; 1 to 4 wait on disk."""
     way.database.before = fails
     way.put(1, 4)
@@ -342,9 +342,9 @@ async def _answer(way: Way) -> asyncio.Event:
     return goes_on
 
 
-async def test_live_readings_do_not_queue_behind_the_disk_because_a_batch_took_its_time(way: Way) -> None:
-    """They are safe on disk while the database hesitates, and stored in their turn, not after all that waits."""
-    goes_on = await _answer(way)
+async def _three_behind_a_slow_one(way: Way) -> tuple[asyncio.Event, asyncio.Task[BridgeError | None]]:
+    """The database hesitates over 500, and 501 to 503 wait behind it, on disk too."""
+    goes_on = await _hesitating(way)
     way.put(500)
     flushing = asyncio.create_task(way.forward.flush())
     await asyncio.sleep(0)
@@ -353,6 +353,12 @@ async def test_live_readings_do_not_queue_behind_the_disk_because_a_batch_took_i
     await until(
         lambda: way.forward.waiting == 3 and not way.forward.only_in_memory, "what came after it is on disk"
     )
+    return goes_on, flushing
+
+
+async def test_live_readings_do_not_queue_behind_the_disk_because_a_batch_took_its_time(way: Way) -> None:
+    """They are safe on disk while the database hesitates, and stored in their turn, not after all that waits."""
+    goes_on, flushing = await _three_behind_a_slow_one(way)
     way.put(504, 2)
     assert way.forward.waiting == 5
     goes_on.set()
@@ -368,15 +374,7 @@ async def test_live_readings_do_not_queue_behind_the_disk_because_a_batch_took_i
 async def test_what_waits_behind_a_batch_that_failed_is_stored_once_and_in_order(
     way: Way, killed: bool
 ) -> None:
-    goes_on = await _answer(way)
-    way.put(500)
-    flushing = asyncio.create_task(way.forward.flush())
-    await asyncio.sleep(0)
-    way.put(501, 3)
-
-    await until(
-        lambda: way.forward.waiting == 3 and not way.forward.only_in_memory, "what came after it is on disk"
-    )
+    goes_on, flushing = await _three_behind_a_slow_one(way)
     if killed:
         flushing.cancel()
         await asyncio.gather(flushing, return_exceptions=True)
@@ -385,23 +383,23 @@ async def test_what_waits_behind_a_batch_that_failed_is_stored_once_and_in_order
     else:
         way.database.before = fails
         way.put(600)
+        await until(
+            lambda: way.forward.waiting == 4 and not way.forward.only_in_memory, "another is behind it"
+        )
         goes_on.set()  # this one is stored; the next one fails
         assert await flushing is DOWN
         assert way.database.rows == [500]
         assert way.buffer.status().depth == 4 + 3 + 1
         way.database.before = _nothing
     await way.drained()
-    assert (
-        way.database.rows == [1, 2, 3, 4, 500, 501, 502, 503]
-        if killed
-        else [500, 1, 2, 3, 4, 501, 502, 503, 600]
-    )
+    expected = [1, 2, 3, 4, 500, 501, 502, 503] if killed else [500, 1, 2, 3, 4, 501, 502, 503, 600]
+    assert way.database.rows == expected
     assert way.buffer.status().state is BufferState.EMPTY
 
 
 async def test_memory_stays_bounded_behind_a_batch_that_takes_its_time(way: Way) -> None:
     way.forward._queue_size = 10
-    goes_on = await _answer(way)
+    goes_on = await _hesitating(way)
     way.put(500)
     flushing = asyncio.create_task(way.forward.flush())
     for first in range(501, 531, 3):

@@ -91,7 +91,7 @@ async def test_it_is_warm_before_the_first_page_and_its_death_fails_who_waits(
 
         before = connections()
         async with start() as (host, _):
-            for _ in range(100):
+            for _ in range(400):
                 if connections() > before and await value(host, loaded):
                     break
                 await asyncio.sleep(0.1)

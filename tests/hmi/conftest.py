@@ -44,7 +44,7 @@ def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
             context = browser.new_context(viewport={"width": width, "height": height}, timezone_id="UTC")
             contexts.callback(context.close)
             page = context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(40_000)
             page.on("pageerror", lambda error: errors.append(str(error)))
             return page
 

@@ -24,7 +24,7 @@ from simulator.demo_setting import Setting, set_up
 from simulator.demo_stage import ROOT, Demo
 from simulator.gateway.process import GatewayProcess
 
-SOON_MS = 15_000
+SOON_MS = 30_000
 """Longer than any polling interval and any pass of a timer, on a machine that is busy."""
 expect.set_options(timeout=SOON_MS)
 

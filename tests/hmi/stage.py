@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import simulator.gateway.perspective
 
 CLIENT = Path(simulator.gateway.perspective.__file__).parent / "client"
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 
 Node = dict[str, Any]
 Frame = dict[str, Any]
@@ -123,11 +123,11 @@ class Stage:
         assert frame is not None
         return frame
 
-    def wait_for_count(self, kind: str, count: int) -> list[tuple[int, str, str]]:
-        """Who was told about, once so many frames of a kind have come."""
+    def wait_for_count(self, kind: str, count: int) -> list[Frame]:
+        """All frames of a kind, once so many of them have come."""
         with self._change:
             assert self._change.wait_for(lambda: len(self.all_of(kind)) >= count, DEADLINE_S), self.sent
-        return [(one["id"], one["category"], one["name"]) for one in self.all_of(kind)]
+        return self.all_of(kind)
 
     def all_of(self, kind: str) -> list[Frame]:
         return [frame for frame in self.sent if frame["t"] == kind]

@@ -55,7 +55,11 @@ def test_navigation_keeps_a_history(page: Page, stage: Stage) -> None:
     stage.set_page(column(label("first again")), path="/recommendations", docks=menu)
     expect(page.get_by_role("main")).to_have_text("first again")
     page.go_forward()
-    assert [frame["path"] for frame in stage.all_of("nav")] == ["/commands", "/recommendations", "/commands"]
+    assert [frame["path"] for frame in stage.wait_for_count("nav", 3)] == [
+        "/commands",
+        "/recommendations",
+        "/commands",
+    ]
 
 
 def test_docks_are_landmarks_and_open_and_close(page: Page, stage: Stage) -> None:

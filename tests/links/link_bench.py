@@ -169,7 +169,7 @@ class Watched:
         return [reading for reading in self.readings if reading.tag is wanted]
 
     async def until(
-        self, condition: Callable[[], object], *, within_s: float = 10.0, what: str = ""
+        self, condition: Callable[[], object], *, within_s: float = 30.0, what: str = ""
     ) -> float:
         """Wait until something holds and say how long that took; fails after `within_s`, or when run() ended."""
         began_s = time.monotonic()
@@ -182,16 +182,16 @@ class Watched:
             await asyncio.sleep(0.01)
         return time.monotonic() - began_s
 
-    async def until_flowing(self, *, within_s: float = 10.0) -> float:
+    async def until_flowing(self, *, within_s: float = 30.0) -> float:
         return await self.until(
             lambda: self.status.state is LinkState.FLOWING, within_s=within_s, what="flowing"
         )
 
-    async def until_down(self, *, within_s: float = 10.0) -> float:
+    async def until_down(self, *, within_s: float = 30.0) -> float:
         states = (LinkState.DOWN, LinkState.CONNECTING)
         return await self.until(lambda: self.status.state in states, within_s=within_s, what="down")
 
-    async def until_new(self, tags: Sequence[Tag], *, within_s: float = 10.0) -> float:
+    async def until_new(self, tags: Sequence[Tag], *, within_s: float = 30.0) -> float:
         """Wait for one further notified reading of each tag."""
         begin = len(self.readings)
         wanted = {t.path for t in tags}

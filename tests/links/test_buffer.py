@@ -669,6 +669,14 @@ class Child:
         line = self.process.stdout.readline().strip()
         assert line == wanted, line
 
+    def until(self, word: str) -> list[dict[str, Any]]:
+        """What it says up to the first line with this word."""
+        assert self.process.stdout is not None
+        said: list[dict[str, Any]] = []
+        while not said or word not in said[-1]:
+            said.append(json.loads(self.process.stdout.readline()))
+        return said
+
     def rest(self) -> list[dict[str, Any]]:
         """What it still said, line by line; a torn last line is none."""
         assert self.process.stdout is not None
@@ -695,12 +703,14 @@ async def test_killed_at_any_moment_what_was_promised_is_there(tmp_path: Path, w
     removed comes back, and the order stands."""
     promised: list[int] = []
     removed: set[int] = set()
+    work = "kept" if what == "append" else "removed"
     for round_ in range(12):
         with child(what, tmp_path) as writer:
             writer.says("ready")
-            await asyncio.sleep(0.03 + 0.017 * round_)  # decides where the blow falls, not how the test ends
+            begun = writer.until(work) if round_ % 2 else []  # every other one before it has done anything
+            await asyncio.sleep(0.017 * round_)  # decides where the blow falls, not how the test ends
             writer.process.send_signal(signal.SIGKILL)
-            said = writer.rest()
+            said = begun + writer.rest()
         promised += [entry["kept"] for entry in said if "kept" in entry]
         removed |= {number for entry in said for number in entry.get("removed", ())}
     async with opened(tmp_path, max_bytes=2**28) as buffer:

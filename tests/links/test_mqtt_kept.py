@@ -42,7 +42,7 @@ async def running(link: MqttLink) -> AsyncIterator[MqttLink]:
     """Run a link whose readings the test takes itself."""
     task = asyncio.create_task(link.run())
     try:
-        await until(lambda: link.status().state in (LinkState.DEGRADED, LinkState.FLOWING), within_s=10)
+        await until(lambda: link.status().state in (LinkState.DEGRADED, LinkState.FLOWING), within_s=30)
         yield link
     finally:
         task.cancel()
@@ -64,7 +64,7 @@ async def batches(link: MqttLink) -> AsyncIterator[Sequence[Reading]]:
 
 async def subscribed_once(broker: Broker, **given: Any) -> None:
     async with running(plain_link(broker.url, SLOW, **given)) as link:
-        await until(lambda: link.status().subscribed == 1, within_s=5)
+        await until(lambda: link.status().subscribed == 1, within_s=30)
 
 
 @BACKLOGS
@@ -79,14 +79,14 @@ async def test_a_backlog_larger_than_the_window_is_never_the_present(
         async for batch in batches(link):
             stored += batch
             link.kept(batch)
-            (present,) = await link.read([SLOW], deadline_s=5)
+            (present,) = await link.read([SLOW], deadline_s=20)
             assert (present.quality, present.status) == (Quality.BAD, "BadWaitingForInitialData")
             if len(stored) >= backlog:
                 break
         assert [r.value for r in stored] == [float(number) for number in range(backlog)]
         assert {(r.quality, r.status, r.replayed) for r in stored} == {(*LAST_USABLE, True)}
         await publish(broker, 5000.0)
-        (present,) = await link.read([SLOW], deadline_s=5)
+        (present,) = await link.read([SLOW], deadline_s=20)
         assert (present.value, present.quality, present.confirmed) == (5000.0, Quality.GOOD, True)
 
 
@@ -102,7 +102,7 @@ async def test_when_all_that_was_kept_is_here_news_are_news(broker: Broker) -> N
                 link.kept(batch)
                 if number == 50:
                     break
-            await until(lambda: any(line["event"] == "link.caught_up" for line in lines), within_s=10)
+            await until(lambda: any(line["event"] == "link.caught_up" for line in lines), within_s=30)
             await publish(broker, 7.0)
             async for (reading,) in batches(link):
                 assert (reading.value, reading.quality, reading.replayed) == (7.0, Quality.GOOD, False)
@@ -132,7 +132,7 @@ async def test_no_verdict_rests_on_what_a_broker_kept(broker: Broker, version: s
             link.kept(batch)
             if number == backlog:
                 break
-        (present,) = await link.read([SLOW], deadline_s=5)
+        (present,) = await link.read([SLOW], deadline_s=20)
         assert (present.value, present.confirmed) == (None, True)
 
 

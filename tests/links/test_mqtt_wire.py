@@ -40,7 +40,7 @@ async def test_messages_go_to_and_fro_in_order(broker: Broker, version: str) -> 
                 if number % 10 == 0:
                     await answer
         await wire.publish("fro", b"last", qos=1)
-        await until(lambda: len(heard) == 201, within_s=5)
+        await until(lambda: len(heard) == 201, within_s=30)
         for qos in (0, 1):
             found = [m for m in heard if m.topic == f"to/and/{qos}"]
             assert [m.payload for m in found] == [str(n).encode() for n in range(100)]
@@ -122,7 +122,7 @@ async def test_a_topic_that_is_not_utf8_is_dropped_and_counted() -> None:
         heard: list[Message] = []
         wire.on_messages = heard.extend
         await wire.connect()
-        await until(lambda: heard, within_s=5)
+        await until(lambda: heard, within_s=30)
         assert [(m.topic, m.payload) for m in heard] == [("a", b"b")]
         assert wire.unreadable == 1
         wire.cut("over")
@@ -134,7 +134,7 @@ async def test_garbage_ends_the_wire_with_words(garbage: bytes) -> None:
         wire = wire_to(url, version="3.1.1")
         with contextlib.suppress(LinkDown):  # it may come together with the answer to CONNECT
             await wire.connect()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await wire.lost.wait()
         assert "MQTT" in wire.loss or "rotocol" in wire.loss, wire.loss
         wire.cut("over")
@@ -167,7 +167,7 @@ async def test_what_was_not_acknowledged_comes_again(broker: Broker, version: st
     async with connected(broker.url, client_id="sender") as sender:
         for number in range(3):
             await sender.publish("kept/messages", str(number).encode())
-        await until(lambda: len(heard) == 3, within_s=5)
+        await until(lambda: len(heard) == 3, within_s=30)
         wire.acknowledge(heard[:2])
         await wire.probe()
         wire.cut("killed")
@@ -176,7 +176,7 @@ async def test_what_was_not_acknowledged_comes_again(broker: Broker, version: st
     seen: list[Message] = []
     again.on_messages = seen.extend
     assert await again.connect() is True
-    await until(lambda: len(seen) == 2, within_s=5)
+    await until(lambda: len(seen) == 2, within_s=30)
     assert [m.payload for m in seen] == [b"2", b"3"]
     assert seen[0].duplicate
     again.acknowledge(seen)
@@ -195,7 +195,7 @@ async def test_acknowledgements_leave_in_the_order_of_arrival(broker: Broker) ->
     await wire.subscribe([("in/order", 1)])
     for number in range(2):
         await wire.publish("in/order", str(number).encode())
-    await until(lambda: len(heard) == 2, within_s=5)
+    await until(lambda: len(heard) == 2, within_s=30)
     wire.acknowledge(heard[1:])
     await wire.probe()
     wire.cut("killed")
@@ -203,7 +203,7 @@ async def test_acknowledgements_leave_in_the_order_of_arrival(broker: Broker) ->
     seen: list[Message] = []
     again.on_messages = seen.extend
     await again.connect()
-    await until(lambda: len(seen) == 2, within_s=5)
+    await until(lambda: len(seen) == 2, within_s=30)
     again.acknowledge(seen)
     await again.leave()
 
@@ -221,7 +221,7 @@ async def test_the_broker_sends_no_more_ahead_than_it_may(broker: Broker) -> Non
         await wire.probe()
         assert len(heard) == 5
         wire.acknowledge(heard[:3])
-        await until(lambda: len(heard) >= 8, within_s=5)  # mosquitto 2.0.11 forgets the limit from here on
+        await until(lambda: len(heard) >= 8, within_s=30)  # mosquitto 2.0.11 forgets the limit from here on
 
 
 # --- losing the wire ---
@@ -239,7 +239,7 @@ async def test_the_will_is_published_after_a_cut_and_not_after_a_farewell(
         wire = wire_to(broker.url, version=version, will=will)
         await wire.connect()
         wire.cut("killed")
-        await until(lambda: len(listening.heard) == 2, within_s=5)
+        await until(lambda: len(listening.heard) == 2, within_s=30)
         assert [m.payload for m in listening.heard] == [b"farewell", b"gone"]
 
 
@@ -272,12 +272,12 @@ async def test_a_lost_broker_ends_what_waits_and_nothing_more_is_taken(
 
 async def test_a_silent_broker_is_noticed(brokers: Callable[..., Broker]) -> None:
     broker = brokers()
-    wire = wire_to(broker.url, keepalive_s=1, deadline_s=0.5)
+    wire = wire_to(broker.url, keepalive_s=1, deadline_s=3.0)
     await wire.connect()
     await asyncio.sleep(2.2)
     assert not wire.lost.is_set(), "the beat must keep a wire alive on which nobody speaks"
     broker.freeze()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await wire.lost.wait()
     assert "silent" in wire.loss
     broker.thaw()
@@ -285,15 +285,15 @@ async def test_a_silent_broker_is_noticed(brokers: Callable[..., Broker]) -> Non
 
 async def test_a_frozen_broker_exceeds_the_deadline_of_each_step(brokers: Callable[..., Broker]) -> None:
     broker = brokers()
-    wire = wire_to(broker.url, deadline_s=0.3)
+    wire = wire_to(broker.url, deadline_s=1.5)
     await wire.connect()
     broker.freeze()
     for step in (
         lambda: wire.publish("a", b"b"),
         lambda: wire.subscribe([("a", 0)]),
-        lambda: wire_to(broker.url, deadline_s=0.3).connect(),
+        lambda: wire_to(broker.url, deadline_s=1.5).connect(),
     ):
-        with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
+        with pytest.raises(DeadlineExceeded, match=r"within 1\.5 s"):
             await step()
     wire.cut("over")
     broker.thaw()
@@ -309,9 +309,9 @@ async def test_no_more_is_sent_than_the_broker_takes_at_once(brokers: Callable[.
         with pytest.raises(NothingSent, match="no more than 20"):
             wire.send("commands", b"too many", qos=1)
         broker.thaw()
-        await until(lambda: len(listening.heard) == 20, within_s=5)
+        await until(lambda: len(listening.heard) == 20, within_s=30)
         await wire.publish("commands", b"room again")
-        await until(lambda: len(listening.heard) == 21, within_s=5)
+        await until(lambda: len(listening.heard) == 21, within_s=30)
         assert listening.heard[-1].payload == b"room again"
 
 
@@ -319,7 +319,7 @@ async def test_no_more_is_sent_than_the_broker_takes_at_once(brokers: Callable[.
 async def test_another_client_with_our_id_ends_the_wire(broker: Broker, version: str) -> None:
     wire = wire_to(broker.url, version=version, client_id="twin")
     await wire.connect()
-    async with connected(broker.url, client_id="twin"), asyncio.timeout(5):
+    async with connected(broker.url, client_id="twin"), asyncio.timeout(30):
         await wire.lost.wait()
 
 
@@ -328,7 +328,7 @@ async def test_the_brokers_own_word_for_the_end_is_kept() -> None:
         wire = wire_to(url)
         with contextlib.suppress(LinkDown):
             await wire.connect()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await wire.lost.wait()
         assert "another client has our client_id" in wire.loss
 

@@ -51,7 +51,7 @@ async def test_every_address_form_reaches_its_node(shared_plant: PlantProcess) -
     ]
     async with watched(link_to(shared_plant.port, *forms)) as watching:
         await watching.until_flowing()
-        values = [reading.value for reading in await watching.link.read(forms, deadline_s=2)]
+        values = [reading.value for reading in await watching.link.read(forms, deadline_s=20)]
         assert values == [21.5, 21.5, 21.5, 0]
 
 
@@ -64,7 +64,7 @@ async def test_source_timestamps_are_kept_and_aware(plants: Start) -> None:
         await watching.until(lambda: [r for r in watching.of(CONSTANT)[-1:] if r.value == 4.5])
         notified = watching.of(CONSTANT)[-1]
         await asyncio.sleep(0.3)
-        (read,) = await watching.link.read([CONSTANT], deadline_s=2)
+        (read,) = await watching.link.read([CONSTANT], deadline_s=20)
         assert notified.source_time_utc == read.source_time_utc
         assert before_utc - timedelta(milliseconds=1) <= notified.source_time_utc <= notified.received_utc
         assert read.received_utc - read.source_time_utc > timedelta(seconds=0.3)
@@ -118,7 +118,7 @@ async def test_the_configured_type_must_be_the_servers(plants: Start) -> None:
     wrong = dataclasses.replace(TARGET, data_type=DataType.DOUBLE)
     async with watched(link_to(plant.port, wrong, COUNT, ARRAY)) as watching:
         await watching.until_new([COUNT])
-        outcomes = await watching.link.write([(wrong, 5.0), (ARRAY, 5.0), (COUNT, 5)], deadline_s=2)
+        outcomes = await watching.link.write([(wrong, 5.0), (ARRAY, 5.0), (COUNT, 5)], deadline_s=20)
         assert [o.status for o in outcomes] == ["BadTypeMismatch", "BadTypeMismatch", "Good"]
         assert "wanted Double, found Float" in outcomes[0].detail
         assert await plant.writes() == [("Count", 5)]
@@ -127,7 +127,7 @@ async def test_the_configured_type_must_be_the_servers(plants: Start) -> None:
 async def test_what_the_server_refuses_keeps_its_status(shared_plant: PlantProcess) -> None:
     async with watched(link_to(shared_plant.port, READ_ONLY)) as watching:
         await watching.until_flowing()
-        (outcome,) = await watching.link.write([(READ_ONLY, 5.0)], deadline_s=2)
+        (outcome,) = await watching.link.write([(READ_ONLY, 5.0)], deadline_s=20)
         assert (outcome.result, outcome.status) == (WriteResult.REFUSED, "BadUserAccessDenied")
 
 
@@ -136,7 +136,7 @@ async def test_many_concurrent_writes_all_arrive_once(plants: Start) -> None:
     async with watched(link_to(plant.port, TARGET)) as watching:
         await watching.until_flowing()
         outcomes = await asyncio.gather(
-            *(watching.link.write([(TARGET, float(n))], deadline_s=5) for n in range(200))
+            *(watching.link.write([(TARGET, float(n))], deadline_s=20) for n in range(200))
         )
         assert {o.result for (o,) in outcomes} == {WriteResult.ACCEPTED}
         assert sorted(value for _, value in await plant.writes()) == [float(n) for n in range(200)]
@@ -148,10 +148,10 @@ async def test_a_slow_consumer_loses_the_oldest_and_it_is_counted(plants: Start)
     link = link_to(plant.port, *tags, buffer_values=1000, queue_size=1000)
     running = asyncio.create_task(link.run())  # nobody consumes
     try:
-        await until(lambda: link.status().overflowed, within_s=10)
+        await until(lambda: link.status().overflowed, within_s=30)
         batches = link.readings()
         first = await anext(batches)
-        (latest,) = await link.read([tags[0]], deadline_s=2)
+        (latest,) = await link.read([tags[0]], deadline_s=20)
         kept = [r.value for r in first if r.tag is tags[0]]
         assert isinstance(kept[0], float)
         assert isinstance(latest.value, float)

@@ -106,7 +106,7 @@ async def published(messages: Sequence[Message], kept: dict[int, list[str]]) -> 
 
     publishing = Publishing(wire, accept, end, clock=SystemClock(), link="plant")
     publishing.expect(9)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await ended.wait()
         await asyncio.sleep(0.01)
     publishing.stop()

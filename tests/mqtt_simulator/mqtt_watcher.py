@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from simulator.sparkplug.wire_format import DataType, Field, Metric, Payload, decode, encode
 
-DEADLINE_S = 15.0
+DEADLINE_S = 40.0
 GROUP, NODE = "plant", "line1"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -181,6 +182,14 @@ class Stand:
 
     async def ask(self, handle: Json, op: str, **fields: Any) -> Any:
         return await self.asks({"ask": "perspective", "op": op, "handle": handle, **fields})
+
+
+async def until(look: Callable[[], object], within_s: float = 40.0) -> None:
+    """Wait until something holds, or fail."""
+    end_s = time.monotonic() + within_s
+    while not look():
+        assert time.monotonic() < end_s, f"not within {within_s:g} s"
+        await asyncio.sleep(0.01)
 
 
 def frame(page: Page) -> Json:

@@ -22,6 +22,7 @@ from perspective.perspective_stand import (
     prop,
     query,
     script,
+    until,
     view,
 )
 from simulator.gateway.perspective.outbox import Frame
@@ -90,12 +91,12 @@ async def test_on_shutdown_still_reads_what_it_belongs_to() -> None:
 
     stand.scripts.scripts.update(over=over, inner=over)
     page.go(page="/unit/1", place="test")
-    await asyncio.sleep(0.1)
+    await until(lambda: len(read) >= 4)
     assert read == [2, page.id, 1, page.id]
     page.go(page="/", place="test")
     page.close()
     page.session.end("over")
-    await asyncio.sleep(0.1)
+    await until(lambda: len(read) >= 8 and not (stand.preview.sessions or page.session.departed))
     assert read == [2, page.id, 1, page.id] * 2
     assert page.session.components == {}
     assert page.session.views == {}

@@ -24,6 +24,7 @@ from perspective.perspective_stand import (
     press,
     prop,
     script,
+    until,
     view,
 )
 from simulator.gateway.scripting import Refused
@@ -380,7 +381,7 @@ async def test_a_page_and_its_session_end_when_nobody_comes(monkeypatch: pytest.
     stand = Stand({"Home": view(events={"system": {"onShutdown": script("view over")}})}, files=files)
     page = await stand.open()
     page.detach(page.attach())
-    await asyncio.sleep(0.3)
+    await until(lambda: len(stand.scripts.codes()) >= 2 and not stand.preview.sessions)
     assert not page.alive
     assert page.session.closed
     assert stand.preview.sessions == {}

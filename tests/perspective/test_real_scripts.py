@@ -133,7 +133,7 @@ class Browser:
         assert self.socket is not None
         self.socket.send(json.dumps(message))
 
-    def until(self, seen: Callable[[Browser], bool], deadline_s: float = 15.0) -> None:
+    def until(self, seen: Callable[[Browser], bool], deadline_s: float = 40.0) -> None:
         assert self.socket is not None
         while not seen(self):
             self._take(json.loads(self.socket.recv(timeout=deadline_s)))

@@ -95,7 +95,7 @@ async def still_works(line: Line, wire: ClientConnection, page: Page) -> None:
         "name": "onActionPerformed",
     }
     await wire.send(json.dumps(event))
-    for _ in range(200):
+    for _ in range(3000):
         if len(line.stand.scripts.ran) > ran:
             return
         await asyncio.sleep(0.01)

@@ -248,7 +248,7 @@ class Watcher:
         assert self._connection is not None
         self._connection.publish(Outgoing(topic=topic, payload=payload, qos=qos, retain=retain))
 
-    async def sees(self, true: Callable[[Host], Any], within_s: float = 15.0) -> Any:
+    async def sees(self, true: Callable[[Host], Any], within_s: float = 40.0) -> Any:
         """Wait until this host sees it so; fails at once when something that came was not as it must be."""
 
         async def there() -> Any:

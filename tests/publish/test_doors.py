@@ -102,7 +102,7 @@ async def test_with_security_an_operator_decides_and_nobody_gets_in_without_it(
             assert words(await call(anna, "Approve", text(made), text(digest), text("")))[0] == "Good"
         monkeypatch.setattr(Client, "connect", connect)
         # Discovery has to work without security, a session must not.
-        bare = Client(stand.endpoint, timeout=5, watchdog_intervall=20)
+        bare = Client(stand.endpoint, timeout=20, watchdog_intervall=20)
         endpoints = await bare.connect_and_get_server_endpoints()
         assert {endpoint.SecurityMode for endpoint in endpoints} == {ua.MessageSecurityMode.SignAndEncrypt}
         for user in ("", "anna"):
@@ -113,7 +113,7 @@ async def test_with_security_an_operator_decides_and_nobody_gets_in_without_it(
 
 async def _bare_session(endpoint: str, user: str) -> None:
     """Ask for a session over a channel without security, whatever the endpoints say."""
-    client = Client(endpoint, timeout=5, watchdog_intervall=20)
+    client = Client(endpoint, timeout=20, watchdog_intervall=20)
     await client.connect_socket()
     try:
         await client.send_hello()
@@ -143,7 +143,7 @@ async def test_without_anonymous_nobody_looks_without_a_name(
     async with standing(settings, plant, named, hands, anonymous=False) as stand:
         assert await stand.value("Agent/Id") == "operations-agent"
         with pytest.raises(UaError):
-            async with Client(stand.endpoint, timeout=5, watchdog_intervall=20):
+            async with Client(stand.endpoint, timeout=20, watchdog_intervall=20):
                 pass
 
 
@@ -255,7 +255,7 @@ async def test_who_guesses_waits_longer_each_time_and_many_connections_do_not_he
     began_s = time.monotonic()
     guesses = [asyncio.create_task(guess(number)) for number in range(4)]
     made = stand.hands.propose()
-    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made, 2.0)
+    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made)
     await asyncio.gather(*guesses)
     assert time.monotonic() - began_s > 0.5 + 1.0 + 2.0  # before the second, third and fourth answer
     async with stand.client("anna") as anna:  # late, but let in
@@ -279,4 +279,4 @@ async def test_garbage_at_the_door_does_no_harm(stand: Stand) -> None:
             pass
         writer.close()
     made = stand.hands.propose()
-    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made, 2.0)
+    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made)

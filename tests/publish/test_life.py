@@ -123,7 +123,7 @@ async def test_ending_closes_the_sessions_that_are_open(
     """Nobody is logged in at a server that has ended."""
     client: Client | None = None
     async with standing(settings, plant, named, hands) as stand:
-        client = Client(stand.endpoint, timeout=5, watchdog_intervall=20)
+        client = Client(stand.endpoint, timeout=20, watchdog_intervall=20)
         client.set_user("anna")
         client.set_password("correct horse")
         await client.connect()
@@ -272,6 +272,6 @@ async def test_showing_many_nodes_does_not_stop_the_agents_loop() -> None:
 async def test_new_equipment_gets_its_nodes_while_clients_are_there(stand: Stand) -> None:
     """Equipment that another agent proposes for has no nodes before; clients must find them at once."""
     stand.hands.propose(equipment_id="FOREIGN_9", writes=[])
-    await stand.shows("Equipment/FOREIGN_9/Recommendation/Severity", "high", 2.0)
+    await stand.shows("Equipment/FOREIGN_9/Recommendation/Severity", "high")
     parent = stand.view.get_node(await node_id(stand.view, "Equipment/FOREIGN_9/Recommendation"))
     assert len(await parent.get_children()) >= 17

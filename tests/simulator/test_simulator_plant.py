@@ -28,7 +28,7 @@ from simulator.opcua.server import DIED_ON_REQUEST
 from simulator.process import PlantProcess
 
 T = TypeVar("T")
-DEADLINE_S = 15.0
+DEADLINE_S = 40.0
 
 
 class Probe:
@@ -467,13 +467,13 @@ async def test_only_the_named_user_gets_in(tmp_path: Path) -> None:
     arguments = ("--equipment", "1", "--user", "bridge:secret", "--write-log", str(log_file))
     with PlantProcess.start(*arguments) as process:
         for user, password in ((None, None), ("bridge", "wrong"), ("admin", "secret")):
-            client = Client(process.endpoint, timeout=5)
+            client = Client(process.endpoint, timeout=20)
             if user is not None:
                 client.set_user(user)
                 client.set_password(password or "")
             with pytest.raises(uaerrors.UaError):
                 await client.connect()
-        client = Client(process.endpoint, timeout=5)
+        client = Client(process.endpoint, timeout=20)
         client.set_user("bridge")
         client.set_password("secret")
         async with client:

@@ -48,8 +48,8 @@ class RecordingBroker:
         self._server.close()
 
     async def until(self, kind: int, topic: str = "") -> Packet:
-        """The first packet of a kind, about a topic; TimeoutError when it does not come within five seconds."""
-        async with asyncio.timeout(5):
+        """The first packet of a kind, about a topic; TimeoutError when it does not come within half a minute."""
+        async with asyncio.timeout(30):
             while True:
                 for packet in self.packets:
                     if packet.kind == kind and (not topic or topic in packet.topics):

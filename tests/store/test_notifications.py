@@ -13,7 +13,7 @@ from bridge.errors import StoreDown
 from bridge.store import connection as connections
 from bridge.store.postgres import PostgresStore
 
-DEADLINE_S = 15.0
+DEADLINE_S = 40.0
 
 
 async def next_hint(hints: AsyncIterator[str | None]) -> str | None:
