@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from simulator.demo_stage import ROOT, Demo, DemoError, first_line, script
+from simulator.demo_stage import ROOT, START_S, Demo, DemoError, first_line, script
 
 TICK_S: Final = 0.2
 EDGE_NODE: Final = "plant/line1"  # as examples/sparkplug.toml has it
@@ -42,7 +42,7 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
     )
     url = database or _database(demo)
     served = demo.start("broker", sys.executable, "-m", "simulator", "broker", "--port", "0")
-    broker = first_line(served, 30).removeprefix("broker ready ")
+    broker = first_line(served).removeprefix("broker ready ")
     plant = demo.start(
         "plant",
         *(sys.executable, "-m", "simulator", "plant", "--endpoint", "opc.tcp://127.0.0.1:0/plant"),
@@ -50,8 +50,8 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
         *("--write-log", demo.folder / "writes.jsonl"),
         *("--broker", broker, "--sparkplug", EDGE_NODE),
     )
-    endpoint = first_line(plant, 30).removeprefix("plant ready ")
-    first_line(plant, 30)  # that it has reached the broker
+    endpoint = first_line(plant).removeprefix("plant ready ")
+    first_line(plant)  # that it has reached the broker
     demo.say("plant", f"ready at {endpoint}, and as Sparkplug edge node {EDGE_NODE} at {broker}")
 
     _configure(demo, url, endpoint)
@@ -74,7 +74,7 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
         demo.say("check", f"{finding['level']}: {finding['subject']}: {finding['problem']}", "yellow")
 
     demo.start("bridge", script(), "run")
-    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), 30)
+    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), START_S)
     demo.say("bridge", "online, and every wanted tag is flowing", "green")
     demo.say(
         "bridge", f"shows its tables as tags at {shown_at}, and as Sparkplug edge node {'/'.join(AGENT_NODE)}"
@@ -84,7 +84,7 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
 
 def _database(demo: Demo) -> str:
     started = demo.start("database", script(), "db", "serve", "--dir", demo.folder / "db")
-    url = first_line(started, 60)
+    url = first_line(started)
     demo.say("database", "PostgreSQL is ready on 127.0.0.1")
     return url
 
@@ -172,7 +172,7 @@ def _add_gateway(demo: Demo, plant: str, shown_at: str, hmi_port: int) -> tuple[
         *("--database", demo.environment["BRIDGE_STORE__OPERATOR_URL"]),
         *("--opcua-port", "0", "--tag-group", "Default=200", "--hmi", str(hmi_port)),
     )
-    ready = first_line(gateway, 60).split()
+    ready = first_line(gateway).split()
     endpoint, hmi = ready[2], ready[-1]
     demo.say("gateway", f"runs the built project in Jython 2.7 and shows its tags at {endpoint}")
     demo.say("hmi", hmi, "bold")

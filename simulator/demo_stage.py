@@ -20,6 +20,7 @@ from rich.console import Console
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
+START_S: Final = 120.0  # a JVM on a busy machine takes half a minute
 _POLL_S: Final = 0.2
 _STOP_S: Final = 15.0
 
@@ -106,7 +107,7 @@ class Demo:
             text=True,
             env=self.environment,
             cwd=ROOT,
-            timeout=60,
+            timeout=START_S,
             check=False,
         )
         if done.returncode != 0:
@@ -164,12 +165,12 @@ def script() -> Path:
     return script
 
 
-def first_line(child: Child, within_s: float) -> str:
+def first_line(child: Child) -> str:
     """What a process prints when it is ready."""
     stream: IO[str] | None = child.process.stdout
     assert stream is not None
-    readable, _, _ = select.select([stream], [], [], within_s)
+    readable, _, _ = select.select([stream], [], [], START_S)
     line = stream.readline().strip() if readable else ""
     if not line:
-        raise DemoError(f"the {child.name} was not ready within {within_s:g} s:\n{child.last_words()}")
+        raise DemoError(f"the {child.name} was not ready within {START_S:g} s:\n{child.last_words()}")
     return line
