@@ -63,7 +63,7 @@ def act_in_workspace(demo: Demo, person: bool) -> None:
     )
     database, planted = start_database(demo), start_plant(demo)
     workspace = start_workspace(demo, database_url(demo, database))
-    plant = first_line(planted, 30).removeprefix("plant ready ")
+    plant = first_line(planted).removeprefix("plant ready ")
     demo.say("plant", f"ready at {plant}")
     workspace.write_profiles()
 
@@ -184,7 +184,7 @@ def _make_tables(demo: Demo) -> None:
 def _start_bridge(demo: Demo, store: str) -> Child:
     bridge = demo.start(f"{store}-bridge", script(), "run", **_as(AGENT))
     show_check(demo, **_as(AGENT))  # while the bridge connects
-    wait_until_flowing(demo, _BUSY_S)
+    wait_until_flowing(demo)
     return bridge
 
 

@@ -11,7 +11,7 @@ from simulator.opcua.client import PlantCallError, read_values
 from simulator.sparkplug.listener import NotHeard, births_of
 
 NAMESPACE: Final = "urn:ignition-bridge:agent"
-_WITHIN_S: Final = 15.0
+_WITHIN_S: Final = 60.0
 
 
 def look(demo: Demo, setting: Setting, equipment: str) -> dict[str, dict[str, object]]:

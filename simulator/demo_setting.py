@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from simulator.demo_sql import from_json
-from simulator.demo_stage import ROOT, Child, Demo, DemoError, first_line, script
+from simulator.demo_stage import ROOT, START_S, Child, Demo, DemoError, first_line, script
 
 TICK_S: Final = 0.2
 EDGE_NODE: Final = "plant/line1"  # as examples/sparkplug.toml has it
@@ -44,10 +44,10 @@ def set_up(demo: Demo, *, database: str = "", hmi_port: int = 0) -> Setting:
     )
     url = database or database_url(demo, start_database(demo))
     served = demo.start("broker", sys.executable, "-m", "simulator", "broker", "--port", "0")
-    broker = first_line(served, 30).removeprefix("broker ready ")
+    broker = first_line(served).removeprefix("broker ready ")
     plant = start_plant(demo, "--broker", broker, "--sparkplug", EDGE_NODE)
-    endpoint = first_line(plant, 30).removeprefix("plant ready ")
-    first_line(plant, 30)  # that it has reached the broker
+    endpoint = first_line(plant).removeprefix("plant ready ")
+    first_line(plant)  # that it has reached the broker
     demo.say("plant", f"ready at {endpoint}, and as Sparkplug edge node {EDGE_NODE} at {broker}")
 
     configure(demo, endpoint)
@@ -81,7 +81,7 @@ def start_database(demo: Demo) -> Child:
 
 def database_url(demo: Demo, started: Child) -> str:
     """The owner's URL of that database, once it is ready."""
-    url = first_line(started, 60)
+    url = first_line(started)
     demo.say("database", "PostgreSQL is ready on 127.0.0.1")
     return url
 
@@ -106,9 +106,9 @@ def show_check(demo: Demo, **environment: str) -> None:
         demo.say("check", f"{finding['level']}: {finding['subject']}: {finding['problem']}", "yellow")
 
 
-def wait_until_flowing(demo: Demo, within_s: float = 30.0) -> None:
+def wait_until_flowing(demo: Demo) -> None:
     """The bridge has connected, and every value that it wants arrives."""
-    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), within_s)
+    demo.wait_for("the bridge being online with all tags flowing", lambda: _flowing(demo), START_S)
     demo.say("bridge", "online, and every wanted tag is flowing", "green")
 
 
@@ -205,7 +205,7 @@ def _add_gateway(demo: Demo, plant: str, shown_at: str, hmi_port: int) -> tuple[
         *("--database", demo.environment["BRIDGE_STORE__OPERATOR_URL"]),
         *("--opcua-port", "0", "--tag-group", "Default=200", "--hmi", str(hmi_port)),
     )
-    ready = first_line(gateway, 60).split()
+    ready = first_line(gateway).split()
     endpoint, hmi = ready[2], ready[-1]
     demo.say("gateway", f"runs the built project in Jython 2.7 and shows its tags at {endpoint}")
     demo.say("hmi", hmi, "bold")

@@ -20,9 +20,9 @@ from simulator.demo_sql import NotAnswered, PostgresReader, Reader
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
+START_S: Final = 120.0  # a JVM on a busy machine takes half a minute
 _POLL_S: Final = 0.2
 _STOP_S: Final = 15.0
-_COMMAND_S: Final = 120.0
 
 
 class DemoError(Exception):
@@ -113,11 +113,11 @@ class Demo:
                 text=True,
                 env={**self.environment, **environment},
                 cwd=ROOT,
-                timeout=_COMMAND_S,
+                timeout=START_S,
                 check=False,
             )
         except subprocess.TimeoutExpired as problem:
-            words = f"`ignition-bridge {' '.join(arguments)}` did not end within {_COMMAND_S:g} s"
+            words = f"`ignition-bridge {' '.join(arguments)}` did not end within {START_S:g} s"
             raise DemoError(f"{words}; the logs are in {self.folder}") from problem
         if done.returncode != 0:
             said = (done.stderr + done.stdout).strip()
@@ -179,12 +179,12 @@ def script() -> Path:
     return script
 
 
-def first_line(child: Child, within_s: float) -> str:
+def first_line(child: Child) -> str:
     """What a process prints when it is ready."""
     stream: IO[str] | None = child.process.stdout
     assert stream is not None
-    readable, _, _ = select.select([stream], [], [], within_s)
+    readable, _, _ = select.select([stream], [], [], START_S)
     line = stream.readline().strip() if readable else ""
     if not line:
-        raise DemoError(f"the {child.name} was not ready within {within_s:g} s:\n{child.last_words()}")
+        raise DemoError(f"the {child.name} was not ready within {START_S:g} s:\n{child.last_words()}")
     return line

@@ -135,7 +135,7 @@ def start_workspace(demo: Demo, database_url: str) -> Workspace:
         *(sys.executable, "-m", "simulator.workspace", "--port", "0", "--database", database_url),
         *("--lakebase-tls", tls, "--principal", OWNER, "--principal", OPERATORS),
     )
-    line = first_line(child, 60)
+    line = first_line(child)
     if not line.startswith(_READY):
         raise DemoError(f"the workspace wanted to say {_READY.strip()!r} and said {line!r}")
     ready = json.loads(line.removeprefix(_READY).partition(" ")[2])
