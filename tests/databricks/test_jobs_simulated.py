@@ -16,7 +16,7 @@ from bridge.settings import DatabricksSettings
 from simulator.workspace.process import WorkspaceProcess
 
 LOAD, LONG = 620_000_000_000_001, 620_000_000_000_002
-DEADLINE_S = 30.0
+DEADLINE_S = 40.0
 SCRIPT = {
     "jobs": [
         {

@@ -25,7 +25,7 @@ from bridge.store.postgres import CHANNEL, PostgresStore
 from bridge.store.queries import Queries
 from simulator.workspace.process import WorkspaceProcess
 
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 OPERATOR = "operator@example.com"
 CREDENTIALS = "/api/2.0/postgres/credentials"
 

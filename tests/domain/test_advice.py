@@ -113,7 +113,7 @@ def test_what_is_left_of_a_text(text: str, wanted: str) -> None:
 def test_ten_megabytes_cost_no_time_and_leave_little() -> None:
     """A model may say anything, at any length."""
     huge = "Set [default]A/B to 1 \u202e\n" * 400_000
-    started_s = time.monotonic()
+    started_s = time.thread_time()
     found = validated(
         replace(
             SAID,
@@ -124,7 +124,7 @@ def test_ten_megabytes_cost_no_time_and_leave_little() -> None:
         ),
         CASE,
     )
-    assert time.monotonic() - started_s < 1.0
+    assert time.thread_time() - started_s < 5.0, "a pattern that goes back and forth takes minutes"
     assert len(found.root_cause) <= ROOT_CAUSE_MOST
     assert len(found.explanation) <= EXPLANATION_MOST
     assert found.candidates == ()
@@ -173,10 +173,10 @@ def test_ordinary_words_are_not_remarked_on(text: str) -> None:
     "text", ["[" * 4000, "[a" * 2000 + "]", "[a]" + "/" * 3990, "update " * 600, "remedy" * 700]
 )
 def test_no_text_keeps_the_patterns_busy(text: str) -> None:
-    started_s = time.monotonic()
+    started_s = time.thread_time()
     writes_in_words(text)
     candidates_in(text, ())
-    assert time.monotonic() - started_s < 0.5
+    assert time.thread_time() - started_s < 5.0, "a pattern that goes back and forth takes minutes"
 
 
 @pytest.mark.parametrize(

@@ -380,7 +380,7 @@ async def test_a_passing_failure_is_over_when_it_is_over(
     """Each must be told by name, at once and not after a minute, and the next statement work."""
     await store.due()
     on_warehouse.server.faults.begin(fault, times=1)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         with pytest.raises(error):
             await store.due()
     on_warehouse.server.faults.clear_all()
@@ -398,7 +398,7 @@ async def test_a_statement_without_end_does_not_hold_the_bridge(
     on_warehouse: OnWarehouse, delta: Queries
 ) -> None:
     """After our own limit the caller must be told, and the others work on."""
-    db = on_warehouse.connection(Role.AGENT, size=2, statement_timeout_s=1.0)
+    db = on_warehouse.connection(Role.AGENT, size=2, statement_timeout_s=3.0)
     await db.fetch(delta.health.list_due, agent_id="x")
     on_warehouse.server.faults.begin("statement_forever")
     with pytest.raises((DeadlineExceeded, StoreDown)):

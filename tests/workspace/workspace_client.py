@@ -10,7 +10,7 @@ import requests
 
 from simulator.workspace.process import WorkspaceProcess
 
-DEADLINE_S = 20.0
+DEADLINE_S = 40.0
 T = TypeVar("T")
 PLANT = "01ef0000000000000000000000000001"
 
