@@ -6,13 +6,10 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulator.gateway.faults import Faults
-from simulator.gateway.perspective.preview import Preview
-from simulator.gateway.perspective.scripts import ScriptAsks
 from simulator.gateway.perspective.security import DEMO_USERS, User
-from simulator.gateway.perspective.server import PreviewServer
 from simulator.gateway.project import Project, Timer
 from simulator.gateway.qualities import QualifiedValue, to_opc
 from simulator.gateway.scripting import Machine, Refused, ScriptHost
@@ -23,6 +20,10 @@ from simulator.opcua.device import Device
 from simulator.opcua.exposed import ExposedTags
 from simulator.opcua.nodes import NodeSlot
 from simulator.writes import Scalar
+
+if TYPE_CHECKING:
+    from simulator.gateway.perspective.preview import Preview
+    from simulator.gateway.perspective.server import PreviewServer
 
 _log = logging.getLogger("gateway")
 _SETTLE_S = 5.0
@@ -77,6 +78,11 @@ class Gateway:
         self.hmi: PreviewServer | None = None
         self.hmi_address = ""
         if options.hmi_port is not None:
+            # Takes its time to import, and every plant, whose command line is the same, does without.
+            from simulator.gateway.perspective.preview import Preview
+            from simulator.gateway.perspective.scripts import ScriptAsks
+            from simulator.gateway.perspective.server import PreviewServer
+
             self.preview = Preview(options.project, self.store, self.scripts, users=options.users)
             self.hmi = PreviewServer(self.preview, port=options.hmi_port)
             self.scripts.perspective = ScriptAsks(self.preview)
