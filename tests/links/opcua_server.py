@@ -1,4 +1,4 @@
-"""A small OPC UA server with every kind of node the link must cope with; runs in its own process.
+"""A small OPC UA server with every kind of node the link must cope with; runs in its own process, see `forks`.
 
 Commands come on standard input, one line each: `set NAME VALUE`, `status NAME CODE`, `mute NAME` (changes are
 not notified any more), `rate VALUES_PER_S`, `writes` (prints the writes so far as JSON). `ready PORT` is
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,13 @@ from asyncua.common.callback import CallbackType
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
+from asyncua.server.address_space import NodeData
+from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
+
+from simulator.opcua import standard_space
 
 ua: Any = asyncua_types  # its own types are stricter than what it takes
 NAMESPACE = "urn:ignition-bridge:plant"
@@ -42,6 +47,18 @@ PLAIN = {
     "Text": ("idle", ua.VariantType.String, False),
     "Array": ([1.0, 2.0], DOUBLE, True),
 }
+
+
+STANDARD: dict[ua.NodeId, NodeData] = {}
+"""What every server begins with; filled by `prepare`. A process has one server, so none shares it."""
+
+
+class Prepared(InternalServer):
+    """asyncua's own, but for where the standard address space comes from."""
+
+    async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
+        for node_id, node in STANDARD.items():
+            self.aspace[node_id] = node
 
 
 class Password:
@@ -64,7 +81,7 @@ def _say(line: str) -> None:
 async def _serve(options: argparse.Namespace) -> None:
     user: Any = Password(*options.user.split(":", 1)) if options.user else None
     ruleset: Any = SimpleRoleRuleset
-    server = Server(user_manager=user)
+    server = Server(iserver=Prepared(user_manager=user))
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/")
     if options.certificate:
@@ -162,7 +179,14 @@ async def _serve(options: argparse.Namespace) -> None:
         counting.cancel()
 
 
-if __name__ == "__main__":
+def prepare() -> None:
+    """The standard address space takes a server longer than all else."""
+    server = InternalServer()
+    asyncio.run(standard_space.fill(server.aspace, server.load_standard_address_space))
+    STANDARD.update({node_id: server.aspace[node_id] for node_id in server.aspace.keys()})  # noqa: SIM118 - no dict
+
+
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--counters", type=int, default=0)
@@ -175,4 +199,4 @@ if __name__ == "__main__":
     parser.add_argument("--certificate", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--trust", default="")
-    asyncio.run(_serve(parser.parse_args()))
+    asyncio.run(_serve(parser.parse_args(arguments)))
