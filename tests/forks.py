@@ -9,10 +9,12 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -33,19 +35,25 @@ class Forks:
                 [sys.executable, str(Path(__file__)), str(theirs.fileno()), module.stem],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                cwd=ROOT,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": f"{module.parent}:{ROOT}"},
+                env={**os.environ, "PYTHONPATH": f"{module.parent}:{ROOT}:{Path(__file__).parent}"},
             )
 
-    def start(self, *arguments: str) -> Forked:
-        """One more process, with these arguments; what it writes to stderr goes nowhere."""
+    def start(self, *arguments: str, stderr: int | None = None) -> Forked:
+        """One more process, with these arguments and this environment; `stderr` is a file, by itself none."""
         hears, ours = os.pipe()
         theirs, says = os.pipe()
-        with self._one:
-            socket.send_fds(self._orders, [json.dumps({"start": arguments}).encode()], [hears, says])
-            pid = self._answer()
-        for end in (hears, says):
-            os.close(end)
+        hushed = os.open(os.devnull, os.O_WRONLY)
+        order = {"start": arguments, "environment": dict(os.environ)}
+        try:
+            with self._one:
+                streams = [hears, says, hushed if stderr is None else stderr]
+                socket.send_fds(self._orders, [json.dumps(order).encode()], streams)
+                pid = self._answer()
+        finally:
+            for end in (hears, says, hushed):
+                os.close(end)
         assert isinstance(pid, int)
         return Forked(self, pid, ours, theirs)
 
@@ -77,9 +85,16 @@ class Forked:
         self._forks = forks
         self._code: int | None = None
 
-    def send_signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: int) -> None:
         if self.poll() is None:  # until that is asked it keeps its number, dead or alive
             os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it without a warning (SIGKILL), if it still lives."""
+        self.send_signal(signal.SIGKILL)
 
     def poll(self) -> int | None:
         """How it ended, or None."""
@@ -87,10 +102,15 @@ class Forked:
             self._code = self._forks.ended(self.pid, wait=False)
         return self._code
 
-    def kill(self) -> int:
-        """End it without a warning (SIGKILL), if it still lives; when this returns it is gone, and its port free."""
-        self.send_signal(signal.SIGKILL)
-        if self._code is None:
+    def wait(self, timeout: float | None = None) -> int:
+        """How it ended, once it has; then it is gone, and its port free. As Popen's in all else."""
+        if self.poll() is None:
+            end = os.pidfd_open(self.pid)
+            try:
+                if not select.select([end], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired("a forked process", timeout or 0.0)
+            finally:
+                os.close(end)
             self._code = self._forks.ended(self.pid, wait=True)
         assert self._code is not None
         return self._code
@@ -104,7 +124,7 @@ class Forked:
                 continue
 
 
-def _fork(module: Any, arguments: Sequence[str], streams: Sequence[int], orders: socket.socket) -> int:
+def _fork(module: Any, order: dict[str, Any], streams: Sequence[int], orders: socket.socket) -> int:
     if child := os.fork():
         return child
     code = 1
@@ -114,24 +134,31 @@ def _fork(module: Any, arguments: Sequence[str], streams: Sequence[int], orders:
             os.dup2(stream, number)
             os.close(stream)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.clear()
+        os.environ.update(order["environment"])
         gc.enable()
-        module.main(list(arguments))
-        sys.stdout.flush()
+        module.main(order["start"])
         code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except BaseException:  # noqa: BLE001 - as the interpreter would at a program's end
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 
 def _serve(orders: socket.socket, module: Any) -> NoReturn:
     living: set[int] = set()
     while True:
-        given, streams, _, _ = socket.recv_fds(orders, LARGEST, 2)
+        given, streams, _, _ = socket.recv_fds(orders, LARGEST, 3)
         if not given:
             break
         order = json.loads(given)
         answer: int | None
         if "start" in order:
-            answer = _fork(module, order["start"], streams, orders)
+            answer = _fork(module, order, streams, orders)
             living.add(answer)
             for stream in streams:
                 os.close(stream)
@@ -151,6 +178,4 @@ if __name__ == "__main__":
     loaded = importlib.import_module(sys.argv[2])
     getattr(loaded, "prepare", lambda: None)()
     gc.freeze()
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)  # what went wrong before this is still to be seen
     _serve(socket.socket(fileno=int(sys.argv[1])), loaded)

@@ -100,6 +100,7 @@ class PlantProcess:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
+            self._process.wait()
             self._process.close()
             self._process = None
 

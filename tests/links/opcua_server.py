@@ -21,14 +21,14 @@ from asyncua.common.callback import CallbackType
 from asyncua.crypto.permission_rules import SimpleRoleRuleset, User, UserRole
 from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
-from asyncua.server.address_space import NodeData
-from asyncua.server.internal_server import InternalServer
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
+from prepared_space import prepare
 
-from simulator.opcua import standard_space
+from simulator.opcua.standard_space import WarmServer
 
+__all__ = ["main", "prepare"]  # what `forks` asks for
 ua: Any = asyncua_types  # its own types are stricter than what it takes
 NAMESPACE = "urn:ignition-bridge:plant"
 FLOAT, BOOLEAN, INT16, DOUBLE = (
@@ -47,18 +47,6 @@ PLAIN = {
     "Text": ("idle", ua.VariantType.String, False),
     "Array": ([1.0, 2.0], DOUBLE, True),
 }
-
-
-STANDARD: dict[ua.NodeId, NodeData] = {}
-"""What every server begins with; filled by `prepare`. A process has one server, so none shares it."""
-
-
-class Prepared(InternalServer):
-    """asyncua's own, but for where the standard address space comes from."""
-
-    async def load_standard_address_space(self, shelf_file: Path | None = None) -> None:
-        for node_id, node in STANDARD.items():
-            self.aspace[node_id] = node
 
 
 class Password:
@@ -81,7 +69,7 @@ def _say(line: str) -> None:
 async def _serve(options: argparse.Namespace) -> None:
     user: Any = Password(*options.user.split(":", 1)) if options.user else None
     ruleset: Any = SimpleRoleRuleset
-    server = Server(iserver=Prepared(user_manager=user))
+    server = Server(iserver=WarmServer(user_manager=user))
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/")
     if options.certificate:
@@ -177,13 +165,6 @@ async def _serve(options: argparse.Namespace) -> None:
         while line := await reader.readline():
             await _obey(line.decode().strip())
         counting.cancel()
-
-
-def prepare() -> None:
-    """The standard address space takes a server longer than all else."""
-    server = InternalServer()
-    asyncio.run(standard_space.fill(server.aspace, server.load_standard_address_space))
-    STANDARD.update({node_id: server.aspace[node_id] for node_id in server.aspace.keys()})  # noqa: SIM118 - no dict
 
 
 def main(arguments: Sequence[str]) -> None:
