@@ -8,10 +8,45 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, ClassVar, Final, Protocol, Self
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 ANY_PORT: Final = "opc.tcp://127.0.0.1:0/plant"
+
+
+class Running(Protocol):
+    """What is used of a process, `subprocess.Popen` or another."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[str] | None: ...
+    @property
+    def stdout(self) -> IO[str] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Launch(Protocol):
+    """Starts `python -m simulator ARGUMENTS`."""
+
+    def __call__(self, *arguments: str, stderr: int) -> Running: ...
+
+
+def launch(*arguments: str, stderr: int) -> Running:
+    """By a new interpreter, as a person would."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "simulator", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        bufsize=1,
+    )
 
 
 class PlantProcess:
@@ -20,7 +55,10 @@ class PlantProcess:
     ``endpoint`` is the one with the real port: pass it to the next ``start`` to come back at the same place.
     """
 
-    def __init__(self, process: subprocess.Popen[str], endpoint: str, stderr: IO[str]) -> None:
+    launch: ClassVar[Launch] = staticmethod(launch)
+    """Tests start a dozen plants, and may have them forked from one that has imported everything."""
+
+    def __init__(self, process: Running, endpoint: str, stderr: IO[str]) -> None:
         self.process = process
         self.endpoint = endpoint
         self._stderr = stderr
@@ -29,13 +67,7 @@ class PlantProcess:
     def start(cls, *arguments: str, endpoint: str = ANY_PORT, deadline_s: float = 30.0) -> Self:
         """Start and wait for the ready line. ``RuntimeError`` with what it wrote to stderr if none comes."""
         stderr = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed in stop
-        process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "plant", "--endpoint", endpoint, *arguments],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
+        process = cls.launch("plant", "--endpoint", endpoint, *arguments, stderr=stderr.fileno())
         line = _line(process, deadline_s)
         if line.startswith("plant ready "):
             return cls(process, line.split()[-1], stderr)
@@ -73,14 +105,15 @@ class PlantProcess:
 
     def _ended(self, *, keep_stderr: bool) -> int:
         code = self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
         if not keep_stderr:
             self._stderr.close()
         return code
 
 
-def _line(process: subprocess.Popen[str], deadline_s: float) -> str:
+def _line(process: Running, deadline_s: float) -> str:
     if process.stdout is None:
         return ""
     with selectors.DefaultSelector() as selector:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
+from forks import Forked, Forks
 from rig import Connection, Hands, OpenStore, connect, sql
 
 from bridge import settings as configuration
@@ -24,6 +27,8 @@ from bridge.store.connection import Database
 from bridge.store.desk import Desk, publish_limits
 from bridge.store.migrate import migrate
 from bridge.store.postgres import PostgresStore
+from simulator.gateway.process import GatewayProcess
+from simulator.process import PlantProcess
 
 EXAMPLE = Path(__file__).parent.parent / "bridge.example.toml"
 TEMPLATE = "bridge_template"
@@ -43,6 +48,26 @@ _wipe_environment()  # at import already: some modules are read before any fixtu
 def clean_environment() -> None:
     """No BRIDGE_ or DATABRICKS_ variable of whoever runs the tests reaches them."""
     _wipe_environment()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_simulators() -> Iterator[None]:
+    """Plants and gateways are forked: their processes are real, their imports and standard nodes paid once."""
+    with contextlib.ExitStack() as stack:
+
+        @cache
+        def forks() -> Forks:  # where no test wants any, there are none
+            return stack.enter_context(
+                contextlib.closing(Forks(Path(__file__).with_name("simulator_fork.py")))
+            )
+
+        def launch(*arguments: str, stderr: int) -> Forked:
+            return forks().start(*arguments, stderr=stderr)
+
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for process in (PlantProcess, GatewayProcess):
+            patch.setattr(process, "launch", staticmethod(launch))
+        yield
 
 
 @pytest.fixture(scope="session")

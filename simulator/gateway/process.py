@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import selectors
 import subprocess
-import sys
 import tempfile
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import IO, Any, ClassVar, Self
 
-ROOT: Final = Path(__file__).resolve().parent.parent.parent
+from simulator.process import Launch, Running, launch
 
 
 class OrderRefused(Exception):
@@ -21,7 +19,10 @@ class OrderRefused(Exception):
 class GatewayProcess:
     """``python -m simulator gateway …``, ready when ``start`` returns; use it as a context manager."""
 
-    def __init__(self, process: subprocess.Popen[str], ready: str, stderr: IO[str]) -> None:
+    launch: ClassVar[Launch] = staticmethod(launch)
+    """As the plant's."""
+
+    def __init__(self, process: Running, ready: str, stderr: IO[str]) -> None:
         self.process = process
         self.ready = ready
         self.endpoint = ready.split()[2] if ready else ""
@@ -31,15 +32,7 @@ class GatewayProcess:
     def start(cls, *arguments: str, deadline_s: float = 60.0) -> Self:
         """Start and wait for the ready line. ``RuntimeError`` with what it wrote to stderr if none comes."""
         stderr = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed in stop
-        process = subprocess.Popen(
-            [sys.executable, "-m", "simulator", "gateway", "--opcua-port", "0", *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            bufsize=1,
-        )
+        process = cls.launch("gateway", "--opcua-port", "0", *arguments, stderr=stderr.fileno())
         started = cls(process, "", stderr)
         line = started._line(deadline_s)
         if line.startswith("gateway ready "):

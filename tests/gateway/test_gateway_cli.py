@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from gateway.gateway_stand import atomic, project, query, script, tag_file, timer
 from simulator.__main__ import app
-from simulator.gateway.process import ROOT, GatewayProcess
+from simulator.gateway.process import GatewayProcess
 from simulator.gateway.tags import DEFAULT_GROUPS
+from simulator.process import ROOT, launch
 
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/none"
 
@@ -118,6 +119,12 @@ def test_scripts_that_do_not_compile_are_told_by_file_and_line(small: list[str],
     assert "ignition/script-python/a/indent/code.py, line 2" in said
     assert "ignition/timer/T/handleTimerEvent.py, line 2" in said
     assert "a/good" not in said
+
+
+@pytest.fixture(autouse=True)
+def as_a_person_starts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not forked, as elsewhere: the command line is what is looked at."""
+    monkeypatch.setattr(GatewayProcess, "launch", staticmethod(launch))
 
 
 def test_it_ends_cleanly_when_told_to(small: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""A process that works on a buffer until it is killed, and says only what has really been promised to it.
+"""A process that works on a buffer until it is killed, and says only what has really been promised to it; see `forks`.
 
 `hold FOLDER` opens it and waits. `append FOLDER` appends batches with growing numbers. `drain FOLDER` appends
 and removes, always more of the former, and says before each removal which numbers it will be.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def say(**words: object) -> None:
     sys.stdout.flush()
 
 
-async def main(what: str, folder: Path) -> None:
+async def _work(what: str, folder: Path) -> None:
     buffer = DiskBuffer(BufferSettings(dir=folder), {}, SystemClock())
     await buffer.open()
     sys.stdout.write("holding\n" if what == "hold" else "ready\n")
@@ -52,6 +53,7 @@ async def main(what: str, folder: Path) -> None:
             say(removed=[kept.number for kept in group])
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    what, folder = arguments
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(_work(what, Path(folder)))

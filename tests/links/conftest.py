@@ -10,31 +10,40 @@ import pytest
 
 pytest.register_assert_rewrite("contract", "link_bench", "mqtt_bench")
 
-from link_bench import PlantProcess  # noqa: E402 - after its asserts are made to explain themselves
+from forks import Forks  # noqa: E402 - after asserts are made to explain themselves
+from link_bench import SERVER, PlantProcess  # noqa: E402
 from mqtt_bench import Broker  # noqa: E402
 
 from simulator.wire import Wire  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Forks]:
+    """Where the OPC UA servers come from: 30 of them, each of which would first build the same for seconds."""
+    made = Forks(SERVER)
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="module")
-def shared_plant() -> Iterator[PlantProcess]:
+def shared_plant(servers: Forks) -> Iterator[PlantProcess]:
     """One server for a module's tests that do not break it. Its values change; its writes are counted from a mark.
 
     Not for the whole session: 4,000 changes a second cost a quarter of a core, and other tests want it.
     """
-    plant = PlantProcess("--counters", "20", "--rate", "200")
+    plant = PlantProcess(servers, "--counters", "20", "--rate", "200")
     plant.start()
     yield plant
     plant.kill()
 
 
 @pytest.fixture
-def plants() -> Iterator[Callable[..., PlantProcess]]:
+def plants(servers: Forks) -> Iterator[Callable[..., PlantProcess]]:
     """Servers of a test's own, which it may kill."""
     started: list[PlantProcess] = []
 
     def start(*arguments: str) -> PlantProcess:
-        plant = PlantProcess(*arguments)
+        plant = PlantProcess(servers, *arguments)
         started.append(plant)
         plant.start()
         return plant

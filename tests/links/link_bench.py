@@ -7,13 +7,13 @@ import contextlib
 import json
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from forks import Forked, Forks
 
 from bridge.domain.limits import WriteLimits
 from bridge.domain.reading import Reading
@@ -76,27 +76,20 @@ def free_port() -> int:
 class PlantProcess:
     """`opcua_server.py` as a process that can be killed, frozen and started again on its port."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, forks: Forks, *arguments: str) -> None:
         self.port = free_port()
         self.arguments = arguments
-        self._process: subprocess.Popen[str] | None = None
+        self._forks = forks
+        self._process: Forked | None = None
 
     @property
     def endpoint(self) -> str:
         return f"opc.tcp://127.0.0.1:{self.port}/"
 
     def start(self) -> None:
-        """Returns when the server answers; start-up takes about two seconds."""
+        """Returns when the server answers."""
         assert self._process is None
-        command = [sys.executable, str(SERVER), "--port", str(self.port), *self.arguments]
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            bufsize=1,
-        )
+        self._process = self._forks.start("--port", str(self.port), *self.arguments)
         line = self._line()
         assert line.startswith("ready"), f"server did not start: {line!r}"
 
@@ -108,10 +101,7 @@ class PlantProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                assert pipe is not None
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+            self._process.close()
             self._process = None
 
     def freeze(self) -> None:
@@ -122,7 +112,6 @@ class PlantProcess:
 
     def tell(self, command: str) -> None:
         """Give a command; the server obeys in order."""
-        assert self._alive.stdin is not None
         self._alive.stdin.write(f"{command}\n")
 
     async def writes(self) -> list[tuple[str, Any]]:
@@ -131,12 +120,11 @@ class PlantProcess:
         return [(name, value) for name, value in json.loads(await asyncio.to_thread(self._line))]
 
     @property
-    def _alive(self) -> subprocess.Popen[str]:
+    def _alive(self) -> Forked:
         assert self._process is not None
         return self._process
 
     def _line(self) -> str:
-        assert self._alive.stdout is not None
         return self._alive.stdout.readline()
 
 

@@ -1,4 +1,4 @@
-"""A small OPC UA server with every kind of node the link must cope with; runs in its own process.
+"""A small OPC UA server with every kind of node the link must cope with; runs in its own process, see `forks`.
 
 Commands come on standard input, one line each: `set NAME VALUE`, `status NAME CODE`, `mute NAME` (changes are
 not notified any more), `rate VALUES_PER_S`, `writes` (prints the writes so far as JSON). `ready PORT` is
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,11 @@ from asyncua.crypto.validator import CertificateValidator, CertificateValidatorO
 from asyncua.server.server import Server
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
+from prepared_space import prepare
 
+from simulator.opcua.standard_space import WarmServer
+
+__all__ = ["main", "prepare"]  # what `forks` asks for
 ua: Any = asyncua_types  # its own types are stricter than what it takes
 NAMESPACE = "urn:ignition-bridge:plant"
 FLOAT, BOOLEAN, INT16, DOUBLE = (
@@ -64,7 +69,7 @@ def _say(line: str) -> None:
 async def _serve(options: argparse.Namespace) -> None:
     user: Any = Password(*options.user.split(":", 1)) if options.user else None
     ruleset: Any = SimpleRoleRuleset
-    server = Server(user_manager=user)
+    server = Server(iserver=WarmServer(user_manager=user))
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{options.port}/")
     if options.certificate:
@@ -162,7 +167,7 @@ async def _serve(options: argparse.Namespace) -> None:
         counting.cancel()
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--counters", type=int, default=0)
@@ -175,4 +180,4 @@ if __name__ == "__main__":
     parser.add_argument("--certificate", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--trust", default="")
-    asyncio.run(_serve(parser.parse_args()))
+    asyncio.run(_serve(parser.parse_args(arguments)))

@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forks import Forked, Forks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -456,10 +455,10 @@ async def test_removing_looks_at_no_more_than_it_removes(tmp_path: Path) -> None
 # Disks and people
 
 
-async def test_two_bridges_on_one_folder(tmp_path: Path) -> None:
+async def test_two_bridges_on_one_folder(children: Forks, tmp_path: Path) -> None:
     """The second does without and says why; when the first has gone it takes the folder over by itself."""
     clock = TurnedClock()
-    with child("hold", tmp_path) as first, capture_logs() as lines:
+    with child(children, "hold", tmp_path) as first, capture_logs() as lines:
         first.says("holding")
         async with opened(tmp_path, clock) as buffer:
             assert buffer.status().state is BufferState.DOWN
@@ -659,19 +658,15 @@ async def test_disk_that_fails_unforeseen_is_down_and_not_more(
 class Child:
     """A process that works on a buffer and tells what it has been promised."""
 
-    def __init__(self, what: str, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(CHILD), what, str(folder)], stdout=subprocess.PIPE, text=True
-        )
+    def __init__(self, process: Forked) -> None:
+        self.process = process
 
     def says(self, wanted: str) -> None:
-        assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         assert line == wanted, line
 
     def until(self, word: str) -> list[dict[str, Any]]:
         """What it says up to the first line with this word."""
-        assert self.process.stdout is not None
         said: list[dict[str, Any]] = []
         while not said or word not in said[-1]:
             said.append(json.loads(self.process.stdout.readline()))
@@ -679,33 +674,40 @@ class Child:
 
     def rest(self) -> list[dict[str, Any]]:
         """What it still said, line by line; a torn last line is none."""
-        assert self.process.stdout is not None
         lines = self.process.stdout.read().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+@pytest.fixture(scope="module")
+def children() -> Iterator[Forks]:
+    """Where they come from."""
+    made = Forks(CHILD)
+    yield made
+    made.close()
+
+
 @contextmanager
-def child(what: str, folder: Path) -> Iterator[Child]:
-    made = Child(what, folder)
+def child(children: Forks, what: str, folder: Path) -> Iterator[Child]:
+    process = children.start(what, str(folder))
     try:
-        yield made
+        yield Child(process)
     finally:
-        if made.process.poll() is None:
-            made.process.kill()
-        made.process.wait()
-        assert made.process.stdout is not None
-        made.process.stdout.close()
+        process.kill()
+        process.wait()
+        process.close()
 
 
 @pytest.mark.parametrize("what", ["append", "drain"])
-async def test_killed_at_any_moment_what_was_promised_is_there(tmp_path: Path, what: str) -> None:
+async def test_killed_at_any_moment_what_was_promised_is_there(
+    children: Forks, tmp_path: Path, what: str
+) -> None:
     """SIGKILL a dozen times, in the middle of appends and removals: nothing promised is missing, nothing
     removed comes back, and the order stands."""
     promised: list[int] = []
     removed: set[int] = set()
     work = "kept" if what == "append" else "removed"
     for round_ in range(12):
-        with child(what, tmp_path) as writer:
+        with child(children, what, tmp_path) as writer:
             writer.says("ready")
             begun = writer.until(work) if round_ % 2 else []  # every other one before it has done anything
             await asyncio.sleep(0.017 * round_)  # decides where the blow falls, not how the test ends

@@ -9,7 +9,8 @@ from typing import Any
 from gateway.gateway_stand import project, script
 from publish_stand import Stand, until
 
-from simulator.gateway.process import ROOT, GatewayProcess
+from simulator.gateway.process import GatewayProcess
+from simulator.process import ROOT
 
 NOWHERE = "postgresql://nobody:secret@127.0.0.1:1/none"
 TAGS = ROOT / "ignition_project" / "tags" / "tags.json"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from simulator.__main__ import app
 from simulator.faults import CATALOGUE, FaultError, check_applies, parse_fault
-from simulator.process import ROOT, PlantProcess
+from simulator.process import ROOT, PlantProcess, launch
 
 DEADLINE_S = 30.0
 
@@ -35,14 +35,17 @@ def run_apart(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_ready_line_comes_alone_and_a_signal_ends_cleanly(number: signal.Signals) -> None:
+def test_the_ready_line_comes_alone_and_a_signal_ends_cleanly(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PlantProcess, "launch", staticmethod(launch))  # as a person starts it
     with PlantProcess.start("--equipment", "1", "--fault", "overheat REACTOR_01 @60s") as plant:
         assert plant.endpoint.startswith("opc.tcp://127.0.0.1:")
         assert not plant.endpoint.endswith(":0/plant")
         plant.process.send_signal(number)
-        rest, _ = plant.process.communicate(timeout=DEADLINE_S)
-        assert rest == ""
-        assert plant.process.returncode == 0
+        assert plant.process.wait(DEADLINE_S) == 0
+        assert plant.process.stdout is not None
+        assert plant.process.stdout.read() == ""
 
 
 def test_a_taken_port_is_said_plainly() -> None:
