@@ -51,20 +51,21 @@ def test_no_page_has_a_serious_violation_in_either_theme(
         screen.open(path.format(**numbers)).settle()
         for theme in in_both_themes(screen):
             found[path, theme] = serious_violations(screen.page, theme)
-    popups = (
-        *(("/recommendations", f"{name}-{numbers['pending']}", "decide-cancel") for name in DECISIONS),
-        ("/commands", f"settle-{numbers['unknown']}", "settle-cancel"),
-        ("/settings", "disarm-button", "arm-cancel"),
-    )
-    for path, button, cancel in popups:
+    popups = {
+        "/recommendations": [(f"{name}-{numbers['pending']}", "decide-cancel") for name in DECISIONS],
+        "/commands": [(f"settle-{numbers['unknown']}", "settle-cancel")],
+        "/settings": [("disarm-button", "arm-cancel")],
+    }
+    for path, buttons in popups.items():
         screen.open(path).settle()
         for theme in in_both_themes(screen):
-            screen.by_id(button).click()
-            expect(screen.page.get_by_role("dialog")).to_be_visible()
-            found[button, theme] = serious_violations(screen.page, theme)
-            screen.by_id(cancel).click()
-            expect(screen.page.get_by_role("dialog")).to_have_count(0)
-    assert len(found) == 2 * (len(PAGES) + len(popups))
+            for button, cancel in buttons:
+                screen.by_id(button).click()
+                expect(screen.page.get_by_role("dialog")).to_be_visible()
+                found[button, theme] = serious_violations(screen.page, theme)
+                screen.by_id(cancel).click()
+                expect(screen.page.get_by_role("dialog")).to_have_count(0)
+    assert len(found) == 2 * (len(PAGES) + sum(map(len, popups.values())))
     assert {place: problems for place, problems in found.items() if problems} == {}
 
 
