@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # Jython 2.7 and the JDBC driver run the gateway's scripts as Ignition would; Chromium shows its views.
-DEBIAN := chromium fonts-noto-core default-jre-headless jython libpostgresql-jdbc-java mosquitto
+DEBIAN := chromium-headless-shell fonts-noto-core default-jre-headless jython libpostgresql-jdbc-java mosquitto
 
 # Hundreds of processes import the same modules: where bytecode is not kept, each of them compiles them anew.
 unexport PYTHONDONTWRITEBYTECODE

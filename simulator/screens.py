@@ -20,7 +20,8 @@ from rich.console import Console
 from simulator.demo_setting import Setting, set_up
 from simulator.demo_stage import ROOT, Demo, DemoError, near
 
-CHROMIUM: Final = Path("/usr/bin/chromium")
+CHROMIUM: Final = Path("/usr/bin/chromium-headless-shell")
+"""Without the windows and menus of the whole browser, which nobody sees here: the same pages for half the work."""
 ARGUMENTS: Final = (
     "--headless",
     "--no-sandbox",
@@ -49,7 +50,7 @@ def run(out: Path) -> int:
     demo = Demo(folder, console, environment)
     try:
         if not CHROMIUM.exists():
-            raise DemoError(f"{CHROMIUM} is missing; install the Debian package chromium")
+            raise DemoError(f"{CHROMIUM} is missing; install the Debian package chromium-headless-shell")
         setting = set_up(demo)
         if not setting.hmi:
             raise DemoError("there is no HMI without Jython; install the Debian package jython")
