@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from io import BytesIO
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import psycopg
 import pytest
@@ -32,16 +31,15 @@ def quick_connector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     backend: Any = thrift_backend
     client = backend.databricks.sql.auth.thrift_http_client.THttpClient
     flush, read = client.flush, client.read
-    replies: WeakKeyDictionary[Any, BytesIO] = WeakKeyDictionary()
 
     def sent(transport: Any) -> None:
-        replies.pop(transport, None)
+        transport.reply = None
         flush(transport)
 
     def from_memory(transport: Any, size: int) -> bytes:
-        if transport not in replies:
-            replies[transport] = BytesIO(read(transport, None))
-        return replies[transport].read(size)
+        if transport.reply is None:
+            transport.reply = BytesIO(read(transport, None))
+        return bytes(transport.reply.read(size))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(nobody))

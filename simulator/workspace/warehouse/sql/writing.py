@@ -62,13 +62,20 @@ class Writer:
         """The whole expression or query. Raises ``Refused`` for what cannot be said."""
         return as_postgres(self.rewritten(tree))
 
+    def written_last(self, tree: exp.Expr) -> str:
+        """The same of a tree that nobody needs any more."""
+        return as_postgres(self._rewritten(tree))
+
     def rewritten(self, tree: exp.Expr) -> exp.Expr:
         """The same as a tree; the given one is left alone."""
-        copied = tree.copy()
-        for select in list(copied.find_all(exp.Select)):
-            _expand_group_by_all(select)
-        for table in list(copied.find_all(exp.Table)):
-            self._expand_inline(table)
+        return self._rewritten(tree.copy())
+
+    def _rewritten(self, copied: exp.Expr) -> exp.Expr:
+        for found in list(copied.find_all(exp.Select, exp.Table)):
+            if isinstance(found, exp.Select):
+                _expand_group_by_all(found)
+            else:
+                self._expand_inline(cast(exp.Table, found))
         # From the leaves up, so that a function sees its arguments as PostgreSQL will.
         return _from_below(copied, self._node)
 
@@ -269,6 +276,8 @@ def as_postgres(node: exp.Expr) -> str:
 
     A statement has dozens of parts: a copy and another generator for each cost more than the writing itself.
     """
+    if isinstance(node, exp.Var):
+        return node.name  # finished: most parts are
     with _one_writes:
         return _generator.generate(node, copy=False)
 
