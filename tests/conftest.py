@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cache
 from itertools import count
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import psycopg
 import pytest
@@ -95,6 +96,10 @@ def postgres_url(database_folder: Path) -> Iterator[str]:
             connection.execute("alter system set fsync = off")
             # A vacuum at the wrong moment holds a transaction open and keeps later rows back, as it should.
             connection.execute("alter system set autovacuum = off")
+            # A login with the usual 4096 rounds costs more than what most connections of a test then ask.
+            connection.execute("set scram_iterations = 1")
+            password = unquote(urlsplit(served).password or "")
+            connection.execute(sql(f"alter role {embedded.OWNER} password '{password}'"))
             connection.execute("select pg_reload_conf()")
             connection.execute(sql(f"create database {TEMPLATE}"))
         asyncio.run(_migrate(f"{server}/{TEMPLATE}"))

@@ -167,8 +167,16 @@ def in_workspace(workspace: WorkspaceProcess) -> Cli:
 
 
 @pytest.fixture
-def on_warehouse(in_workspace: Cli, workspace: WorkspaceProcess) -> Cli:
-    """The same with the agent's tables on that workspace's SQL warehouse, in an empty schema of the test's own."""
+def on_warehouse(
+    in_workspace: Cli, workspace: WorkspaceProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Cli:
+    """The same with the agent's tables on that workspace's SQL warehouse, in an empty schema of the test's own.
+
+    The official connector reads all authorities of this machine for each connection, over plain HTTP too.
+    """
+    nobody = tmp_path / "nobody.pem"
+    nobody.touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(nobody))
     schema = f"own_{next(_number)}"
     answer = requests.post(
         f"{workspace.host}/api/2.0/sql/statements",

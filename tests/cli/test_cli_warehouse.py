@@ -28,7 +28,7 @@ from bridge.wiring import store_of
 
 LONG_S = 150.0
 BLOCKED = "import sys; sys.modules['databricks'] = sys.modules['databricks.sql'] = None; "
-AS_THE_SCRIPT = "from bridge.cli import app; app()"
+AS_THE_SCRIPT = "from bridge.cli_start import start; start()"
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ class Engine:
     def _query(self, transaction: Transaction, writer: Writer, tree: Any, watch: Watch) -> Result:
         names = output_names(tree)
         writer.tables = metastore.find(transaction, writer.names(tree))
-        sql = writer.written(tree)
+        sql = writer.written_last(tree)
         watch.ready(False)
         answer = transaction.run(sql)
         return Result(*_shown(answer, names, list(writer.tables.values())))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sqlglot import exp
-from sqlglot.dialects.postgres import Postgres
 
 from simulator.workspace.warehouse.catalog import Table, identifier
 from simulator.workspace.warehouse.errors import Refused, not_simulated, quoted, syntax_error
 from simulator.workspace.warehouse.sql.writing import (
     Writer,
+    as_postgres,
     is_default,
     place_of,
     shown,
@@ -105,7 +105,7 @@ def _insert(writer: Writer, tree: exp.Insert) -> Change:
     reads_itself = table.name in writer.names(source) or table.identity
     query = writer.written(source)
     cells_sql = ", ".join(
-        writer.assigned(exp.Var(this=f"s_.c{number}"), column.type).sql(dialect=Postgres)
+        as_postgres(writer.assigned(exp.Var(this=f"s_.c{number}"), column.type))
         for number, column in enumerate(columns, start=1)
     )
     given = ", ".join(f"c{number}" for number in range(1, len(columns) + 1))
@@ -155,7 +155,7 @@ def same_number(table: Table, wanted: int, found: int) -> None:
 def _assigned(writer: Writer, value: exp.Expr, type_text: str) -> str:
     if is_default(value):
         return "default"
-    return writer.assigned(writer.rewritten(value), type_text).sql(dialect=Postgres)
+    return as_postgres(writer.assigned(writer.rewritten(value), type_text))
 
 
 def _update(writer: Writer, tree: exp.Update) -> Change:
@@ -216,7 +216,7 @@ def _where(writer: Writer, tree: exp.Expr) -> str:
         return ""
     # Written in its place, so that names of CTEs are known there.
     copied = tree.copy()
-    return f" where {writer.rewritten(copied.args['where']).this.sql(dialect=Postgres)}"
+    return f" where {as_postgres(writer.rewritten(copied.args['where']).this)}"
 
 
 def _no_nested_subquery(where: exp.Expr | None, kind: str) -> None:
@@ -242,9 +242,10 @@ def _merge(writer: Writer, tree: exp.Merge) -> Change:
     if not source_alias:
         source_alias = "source_"
         using.set("alias", exp.TableAlias(this=exp.to_identifier(source_alias)))
-    using_node = writer.rewritten(tree).args["using"]
+    # Names of CTEs are known in the whole statement alone; writing that is dear, and most have none.
+    using_node = writer.rewritten(tree).args["using"] if tree.args.get("with_") else writer.rewritten(using)
     to = place_of(table.name) + f" as {identifier(target_alias)}"
-    condition = writer.rewritten(tree.args["on"]).sql(dialect=Postgres)
+    condition = as_postgres(writer.rewritten(tree.args["on"]))
     if tree.args["on"].find(exp.Select):
         raise Refused(
             "DELTA_UNSUPPORTED_SUBQUERY_IN_MERGE",
@@ -261,7 +262,7 @@ def _merge(writer: Writer, tree: exp.Merge) -> Change:
         also = when.args.get("condition")
         head = f"when {'matched' if matched else 'not matched'}"
         if also is not None:
-            head += f" and {writer.rewritten(also).sql(dialect=Postgres)}"
+            head += f" and {as_postgres(writer.rewritten(also))}"
         if isinstance(then, exp.Insert):
             inserts = True
             clauses.append(f"{head} then {_merge_insert(writer, table, then, source_alias)}")
@@ -276,9 +277,8 @@ def _merge(writer: Writer, tree: exp.Merge) -> Change:
             clauses.append(f"{head} then delete")
         else:
             raise syntax_error(then.sql(dialect="databricks"))
-    sql = (
-        f"{_with(writer, tree)}merge into {to} using {using_node.sql(dialect=Postgres)} on {condition} "
-        + " ".join(clauses)
+    sql = f"{_with(writer, tree)}merge into {to} using {as_postgres(using_node)} on {condition} " + " ".join(
+        clauses
     )
     return Change("MERGE", sql, table, inserts or table.identity, takes_away)
 

@@ -6,7 +6,6 @@ import uuid
 from dataclasses import dataclass, field
 
 from sqlglot import exp
-from sqlglot.dialects.postgres import Postgres
 
 from simulator.workspace.warehouse.catalog import (
     Constraint,
@@ -18,7 +17,7 @@ from simulator.workspace.warehouse.catalog import (
 )
 from simulator.workspace.warehouse.errors import Refused, no_such_column, not_simulated, quoted, syntax_error
 from simulator.workspace.warehouse.sql.types import type_of
-from simulator.workspace.warehouse.sql.writing import Writer, place_of
+from simulator.workspace.warehouse.sql.writing import Writer, as_postgres, place_of
 
 
 @dataclass(slots=True)
@@ -101,7 +100,7 @@ def _column(writer: Writer, found: Definition, node: exp.ColumnDef, keys: list[s
                 )
             case exp.DefaultColumnConstraint():
                 default_text = kind.this.sql(dialect="databricks", normalize_functions=False)
-                value = writer.assigned(writer.rewritten(kind.this), shown).sql(dialect=Postgres)
+                value = as_postgres(writer.assigned(writer.rewritten(kind.this), shown))
                 pieces.append(f"default {value}")
             case exp.CommentColumnConstraint():
                 comment = kind.this.name

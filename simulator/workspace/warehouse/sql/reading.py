@@ -289,6 +289,8 @@ def _tree(sql: str, text: str) -> exp.Expr:
         )
     _judge(tree, sql)
     _refuse_strings_as_names(tree, sql, tokens)
+    for node in tree.walk():
+        node._meta = None  # where it stood in the text: nobody asks any more, and copying that takes longest
     return tree
 
 

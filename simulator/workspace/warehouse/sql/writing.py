@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from threading import Lock
 from typing import Any, Final, cast
 
 from sqlglot import exp
@@ -20,6 +22,8 @@ INFORMATION: Final = frozenset(
     )
 )
 _WHOLE: Final = {"tinyint", "smallint", "integer", "bigint"}
+_generator: Final = Postgres().generator()
+_one_writes: Final = Lock()  # it keeps what it is about in itself
 _OF_PART: Final = {"DOW": "DOW", "DAYOFWEEK": "DOW", "DOY": "DOY", "EPOCH": ""}
 
 
@@ -56,15 +60,22 @@ class Writer:
 
     def written(self, tree: exp.Expr) -> str:
         """The whole expression or query. Raises ``Refused`` for what cannot be said."""
-        return self.rewritten(tree).sql(dialect=Postgres)
+        return as_postgres(self.rewritten(tree))
+
+    def written_last(self, tree: exp.Expr) -> str:
+        """The same of a tree that nobody needs any more."""
+        return as_postgres(self._rewritten(tree))
 
     def rewritten(self, tree: exp.Expr) -> exp.Expr:
         """The same as a tree; the given one is left alone."""
-        copied = tree.copy()
-        for select in list(copied.find_all(exp.Select)):
-            _expand_group_by_all(select)
-        for table in list(copied.find_all(exp.Table)):
-            self._expand_inline(table)
+        return self._rewritten(tree.copy())
+
+    def _rewritten(self, copied: exp.Expr) -> exp.Expr:
+        for found in list(copied.find_all(exp.Select, exp.Table)):
+            if isinstance(found, exp.Select):
+                _expand_group_by_all(found)
+            else:
+                self._expand_inline(cast(exp.Table, found))
         # From the leaves up, so that a function sees its arguments as PostgreSQL will.
         return _from_below(copied, self._node)
 
@@ -118,7 +129,7 @@ class Writer:
         inner = kind.expressions[0] if kind is not None and kind.is_type("array") else None
         if text is None or not isinstance(inner, exp.DataType) or not inner.is_type("struct"):
             raise not_simulated("from_json() with anything but an 'array<struct<…>>' that is written out")
-        document = self.rewritten(text).sql(dialect=Postgres)
+        document = as_postgres(self.rewritten(text))
         fields = [
             exp.Var(this=f"{identifier(one.name.lower())} {type_of(one.args['kind'])[1]}")
             for one in inner.expressions
@@ -167,7 +178,7 @@ class Writer:
         if attempt:
             text = exp.Anonymous(this="to_string", expressions=[value])
             null = exp.Anonymous(this=f"null::{postgres}")
-            return _raw(f"try_cast_({text.sql(dialect=Postgres)}, {null.this})")
+            return _raw(f"try_cast_({as_postgres(text)}, {null.this})")
         return _cast_to(value, postgres)
 
     def assigned(self, value: exp.Expr, type_text: str) -> exp.Expr:
@@ -176,8 +187,7 @@ class Writer:
             return value
         if type_text.startswith(("VARCHAR", "CHAR")):
             return _cast_to(value, "text")
-        _, postgres = type_of(exp.DataType.build(type_text, dialect="databricks"))
-        return _cast_to(value, postgres)
+        return _cast_to(value, _postgres_type(type_text))
 
     def _interval(self, node: exp.Expr) -> exp.Expr:
         amount, unit = node.this, node.args.get("unit")
@@ -188,7 +198,7 @@ class Writer:
             return _raw(f"interval '{amount.name} {word}'")
         if isinstance(amount, exp.Neg) and isinstance(amount.this, exp.Literal):
             return _raw(f"interval '-{amount.this.name} {word}'")
-        return _raw(f"(({amount.sql(dialect=Postgres)}) * interval '1 {word}')")
+        return _raw(f"(({as_postgres(amount)}) * interval '1 {word}')")
 
     def _json(self, node: exp.Expr) -> exp.Expr:
         steps = []
@@ -206,10 +216,10 @@ class Writer:
     def _extract(self, node: exp.Expr) -> exp.Expr:
         part = node.this.name.upper()
         if part == "SECOND":
-            return _raw(f"cast({node.sql(dialect=Postgres)} as numeric(8,6))")
+            return _raw(f"cast({as_postgres(node)} as numeric(8,6))")
         if part not in ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "DOY"):
             raise not_simulated(f"EXTRACT({part} …)")
-        return _raw(f"cast({node.sql(dialect=Postgres)} as integer)")
+        return _raw(f"cast({as_postgres(node)} as integer)")
 
     def _substring(self, node: exp.Expr) -> exp.Expr:
         arguments = [node.this, node.args.get("start"), node.args.get("length")]
@@ -259,6 +269,23 @@ _WRITERS: Final[dict[type[exp.Expr], _Writer]] = {
     exp.Star: Writer._star,
     **dict.fromkeys((exp.CurrentUser, exp.SessionUser), Writer._user),
 }
+
+
+def as_postgres(node: exp.Expr) -> str:
+    """What was rewritten, as text. The tree is used up: sqlglot may change it while it writes.
+
+    A statement has dozens of parts: a copy and another generator for each cost more than the writing itself.
+    """
+    if isinstance(node, exp.Var):
+        return node.name  # finished: most parts are
+    with _one_writes:
+        return _generator.generate(node, copy=False)
+
+
+@lru_cache(256)
+def _postgres_type(databricks: str) -> str:
+    """Of a column, whose type is a text; reading it again for each cell is slow."""
+    return type_of(exp.DataType.build(databricks, dialect="databricks"))[1]
 
 
 def shown(node: exp.Table) -> str:
@@ -364,11 +391,11 @@ def _cast_to(value: exp.Expr, postgres: str) -> exp.Expr:
     if postgres == "text":
         return value if _is_text(value) else exp.Anonymous(this="to_string", expressions=[value])
     if isinstance(value, exp.Null) or _is_text(value):
-        return _raw(f"cast({value.sql(dialect=Postgres)} as {postgres})")
+        return _raw(f"cast({as_postgres(value)} as {postgres})")
     if isinstance(value, exp.Literal | exp.Neg | exp.Boolean) and postgres in _WHOLE:
         inner = exp.Anonymous(this="to_whole", expressions=[value]) if "." in value.sql() else value
-        return _raw(f"cast({inner.sql(dialect=Postgres)} as {postgres})")
-    text = value.sql(dialect=Postgres)
+        return _raw(f"cast({as_postgres(inner)} as {postgres})")
+    text = as_postgres(value)
     if postgres in _WHOLE:
         return _raw(f"cast(to_whole({text}) as {postgres})")
     if postgres == "timestamptz":
