@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from io import BytesIO
-from typing import Any
 
 import psycopg
 import pytest
-from databricks.sql.backend import thrift_backend
 from rig import sql
 from worlds import OnPostgres, OnWarehouse, World
 
@@ -21,30 +18,11 @@ from simulator.workspace import warehouse as simulated
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_connector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The official connector reads all authorities of this machine for each connection, over plain HTTP too.
-
-    And it reads a reply byte by byte from its HTTP library, some 400 times a statement: here from memory. What it
-    makes of the bytes, and of a reply that is cut, stays its own.
-    """
+    """The official connector reads all authorities of this machine for each connection, over plain HTTP too."""
     nobody = tmp_path_factory.mktemp("trust") / "nobody.pem"
     nobody.touch()
-    backend: Any = thrift_backend
-    client = backend.databricks.sql.auth.thrift_http_client.THttpClient
-    flush, read = client.flush, client.read
-
-    def sent(transport: Any) -> None:
-        transport.reply = None
-        flush(transport)
-
-    def from_memory(transport: Any, size: int) -> bytes:
-        if transport.reply is None:
-            transport.reply = BytesIO(read(transport, None))
-        return bytes(transport.reply.read(size))
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(nobody))
-        patch.setattr(client, "flush", sent)
-        patch.setattr(client, "read", from_memory)
         yield
 
 
