@@ -164,7 +164,7 @@ def _log_in(hmi: str, user: str) -> str:
 async def browser() -> AsyncIterator[Browser]:
     """A headless Chromium."""
     if not CHROMIUM.exists():
-        raise Failed(f"{CHROMIUM} is missing; install the Debian package chromium")
+        raise Failed(f"{CHROMIUM} is missing; install the Debian package chromium-headless-shell")
     async with async_playwright() as playwright:
         try:
             running = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
