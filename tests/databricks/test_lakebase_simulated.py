@@ -116,7 +116,9 @@ def _by_token(site: Site) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def prepared(fresh_database: Callable[..., str], postgres_url: str) -> Iterator[Site]:
+def prepared(
+    fresh_database: Callable[..., str], drop_database: Callable[[str], None], postgres_url: str
+) -> Iterator[Site]:
     """Prepared as the documentation says: the script by the project's owner, the migration by the service."""
     url = fresh_database("template1")
     with WorkspaceProcess.start("--database", url, "--no-warehouse", "--connection-limit", "6") as workspace:
@@ -147,6 +149,11 @@ def prepared(fresh_database: Callable[..., str], postgres_url: str) -> Iterator[
         assert code == 0, said
         assert "the schema is current" in said
         yield site
+    drop_database(url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for role in (OPERATOR, workspace.client_id):  # of the whole server, where others make them anew
+            connection.execute(sql(f'drop owned by "{role}"'))
+            connection.execute(sql(f'drop role "{role}"'))
 
 
 @pytest.fixture
