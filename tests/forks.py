@@ -21,7 +21,7 @@ from threading import Lock
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).parent.parent
-LARGEST = 65536  # bytes of an order
+LARGEST = 2**20  # bytes of an order
 
 
 class Forks:
@@ -76,7 +76,7 @@ class Forks:
 
 
 class Forked:
-    """One process, with the ends of its stdin and stdout."""
+    """One process, with the ends of its stdin and stdout. It leaves without what `atexit` would do."""
 
     def __init__(self, forks: Forks, pid: int, stdin: int, stdout: int) -> None:
         self.pid = pid
@@ -84,6 +84,7 @@ class Forked:
         self.stdout = os.fdopen(stdout, encoding="utf-8")
         self._forks = forks
         self._code: int | None = None
+        self._one_asks = Lock()  # how it ended is told once
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:  # until that is asked it keeps its number, dead or alive
@@ -98,22 +99,32 @@ class Forked:
 
     def poll(self) -> int | None:
         """How it ended, or None."""
-        if self._code is None:
-            self._code = self._forks.ended(self.pid, wait=False)
-        return self._code
+        return self._ended(wait=False)
 
     def wait(self, timeout: float | None = None) -> int:
         """How it ended, once it has; then it is gone, and its port free. As Popen's in all else."""
         if self.poll() is None:
-            end = os.pidfd_open(self.pid)
+            try:
+                end = os.pidfd_open(self.pid)
+            except ProcessLookupError:  # another thread has just been told
+                return self._told()
             try:
                 if not select.select([end], [], [], timeout)[0]:
                     raise subprocess.TimeoutExpired("a forked process", timeout or 0.0)
             finally:
                 os.close(end)
-            self._code = self._forks.ended(self.pid, wait=True)
-        assert self._code is not None
-        return self._code
+        return self._told()
+
+    def _told(self) -> int:
+        code = self._ended(wait=True)
+        assert code is not None
+        return code
+
+    def _ended(self, *, wait: bool) -> int | None:
+        with self._one_asks:
+            if self._code is None:
+                self._code = self._forks.ended(self.pid, wait=wait)
+            return self._code
 
     def close(self) -> None:
         """Close both ends; it may be gone already."""
@@ -141,16 +152,29 @@ def _fork(module: Any, order: dict[str, Any], streams: Sequence[int], orders: so
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:  # noqa: BLE001 - as the interpreter would at a program's end
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:  # also where nobody reads any more: what follows is the business of the process that forks
+            os._exit(code)
 
 
 def _serve(orders: socket.socket, module: Any) -> NoReturn:
     living: set[int] = set()
+    try:
+        _obey(orders, module, living)
+    finally:
+        for child in living:
+            os.kill(child, signal.SIGKILL)
+    sys.exit()
+
+
+def _obey(orders: socket.socket, module: Any, living: set[int]) -> None:
     while True:
         given, streams, _, _ = socket.recv_fds(orders, LARGEST, 3)
         if not given:
@@ -167,9 +191,6 @@ def _serve(orders: socket.socket, module: Any) -> NoReturn:
             answer = os.waitstatus_to_exitcode(status) if ended else None
             living.discard(ended)
         orders.send(json.dumps(answer).encode())
-    for child in living:
-        os.kill(child, signal.SIGKILL)
-    sys.exit()
 
 
 if __name__ == "__main__":

@@ -130,7 +130,6 @@ def nodes_of(file: Path) -> tuple[ast.AST, ...]:
     try:
         return tuple(ast.walk(ast.parse(text_of(file), str(file))))
     finally:
-        gc.freeze()
         gc.enable()
 
 

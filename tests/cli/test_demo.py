@@ -109,6 +109,7 @@ def test_the_whole_route(start: Start, data_folder: Path) -> None:
     assert left_over(data_folder) == []
 
 
+@pytest.mark.timeout(480)
 def test_stopped_half_way_it_leaves_nothing_running(start: Start, data_folder: Path) -> None:
     """And while it is at work, another one in its folder is refused and does it no harm."""
     demo = start()
@@ -127,6 +128,7 @@ def test_stopped_half_way_it_leaves_nothing_running(start: Start, data_folder: P
     assert not (data_folder / "demo.json").exists()
 
 
+@pytest.mark.timeout(480)
 def test_a_process_that_dies_is_told_and_ends_the_demo(start: Start, data_folder: Path) -> None:
     """And one without Jython says what it leaves out, and begins all the same."""
     demo = start(PATH="/usr/sbin:/sbin")

@@ -42,6 +42,7 @@ def numbers(floor: Floor) -> dict[str, str]:
     return {**made, "unknown": floor.hands.command_in("unknown")}
 
 
+@pytest.mark.timeout(480)
 def test_no_page_has_a_serious_violation_in_either_theme(
     floor: Floor, numbers: dict[str, str], new_page: NewPage
 ) -> None:

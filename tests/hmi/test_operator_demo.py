@@ -97,14 +97,14 @@ def terminal(tmp_path: Path, opened: Path) -> Iterator[Terminal]:
 
 @pytest.mark.timeout(480)
 def test_a_person_carries_the_loop(terminal: Terminal, opened: Path, new_page: NewPage) -> None:
-    hmi = terminal.wait_for(r"http://\S+/data/perspective/client/\S+?/(?=\s)", 180)[0]
-    terminal.wait_for(r"log in as operator/operator", 180)
+    hmi = terminal.wait_for(r"http://\S+/data/perspective/client/\S+?/(?=\s)", 110)[0]
+    terminal.wait_for(r"log in as operator/operator", 110)
     assert opened.read_text(encoding="utf-8").strip() == hmi
-    number = terminal.wait_for(r"(R-\d+) REACTOR_02 high is pending", 180)[1]
+    number = terminal.wait_for(r"(R-\d+) REACTOR_02 high is pending", 110)[1]
     screen = Screen(new_page(), hmi).open().log_in("operator")
     screen.decide("approve", number)
     screen.confirm()
     expect(screen.outcome()).to_contain_text("approved", ignore_case=True)
-    terminal.wait_for(rf"{number} REACTOR_02 high is executed", 180)
+    terminal.wait_for(rf"{number} REACTOR_02 high is executed", 110)
     assert terminal.interrupt() == 0
     assert "have stopped" in terminal.said

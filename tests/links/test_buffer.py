@@ -709,7 +709,9 @@ async def test_killed_at_any_moment_what_was_promised_is_there(
     for round_ in range(12):
         with child(children, what, tmp_path) as writer:
             writer.says("ready")
-            begun = writer.until(work) if round_ % 2 else []  # every other one before it has done anything
+            begun = (
+                writer.until(work) if round_ % 2 else []
+            )  # every other one whether or not it has done anything
             await asyncio.sleep(0.017 * round_)  # decides where the blow falls, not how the test ends
             writer.process.send_signal(signal.SIGKILL)
             said = begun + writer.rest()

@@ -256,6 +256,7 @@ async def test_who_guesses_waits_longer_each_time_and_many_connections_do_not_he
     guesses = [asyncio.create_task(guess(number)) for number in range(4)]
     made = stand.hands.propose()
     await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made)
+    assert not all(one.done() for one in guesses), "shown only when the guesses were over"
     await asyncio.gather(*guesses)
     assert time.monotonic() - began_s > 0.5 + 1.0 + 2.0  # before the second, third and fourth answer
     async with stand.client("anna") as anna:  # late, but let in
