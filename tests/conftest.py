@@ -41,10 +41,8 @@ def _wipe_environment() -> None:
         del os.environ[name]
 
 
-if (
-    "PYTEST_XDIST_WORKER" in os.environ
-):  # until all is collected, of which nothing is garbage: a third of that
-    gc.disable()
+if "PYTEST_XDIST_WORKER" in os.environ:
+    gc.disable()  # until all is collected: a third of that was looking for garbage among what stays
 _wipe_environment()  # at import already: some modules are read before any fixture runs
 
 

@@ -153,7 +153,7 @@ def _fork(module: Any, order: dict[str, Any], streams: Sequence[int], orders: so
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)
+            sys.stderr.write(f"{end.code}\n")
     except BaseException:  # noqa: BLE001 - as the interpreter would at a program's end
         traceback.print_exc()
     finally:
