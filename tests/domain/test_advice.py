@@ -124,7 +124,7 @@ def test_ten_megabytes_cost_no_time_and_leave_little() -> None:
         ),
         CASE,
     )
-    assert time.thread_time() - started_s < 5.0, "a pattern that goes back and forth takes minutes"
+    assert time.thread_time() - started_s < 1.0, "a pattern that goes back and forth takes minutes"
     assert len(found.root_cause) <= ROOT_CAUSE_MOST
     assert len(found.explanation) <= EXPLANATION_MOST
     assert found.candidates == ()
@@ -176,7 +176,7 @@ def test_no_text_keeps_the_patterns_busy(text: str) -> None:
     started_s = time.thread_time()
     writes_in_words(text)
     candidates_in(text, ())
-    assert time.thread_time() - started_s < 5.0, "a pattern that goes back and forth takes minutes"
+    assert time.thread_time() - started_s < 0.5, "a pattern that goes back and forth takes minutes"
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ class TagLinkContract:
         began_s = time.monotonic()
         (outcome,) = await _link(bench).write([(bench.target, 66.0)], deadline_s=5.0)
         assert outcome.result is WriteResult.NOT_SENT
-        assert time.monotonic() - began_s < 2.0, "it must fail at once and not wait for the wire"
+        assert time.monotonic() - began_s < 0.5, "it must fail at once and not wait for the wire"
         with pytest.raises(LinkDown):
             await _link(bench).read([bench.constant], deadline_s=5.0)
         await bench.restore()
@@ -126,12 +126,12 @@ class TagLinkContract:
 
     async def test_a_write_without_an_answer_is_unknown_and_never_sent_later(self, bench: Bench) -> None:
         """The bytes are on the wire but not yet there when patience ends; they must not arrive afterwards."""
-        await bench.delay(2.5)
+        await bench.delay(1.5)
         began_s = time.monotonic()
         (outcome,) = await _link(bench).write([(bench.target, 77.0)], deadline_s=0.4)
         assert outcome.result is WriteResult.UNKNOWN
-        assert time.monotonic() - began_s < 2.4
-        await asyncio.sleep(3.0)  # longer than the wire needs: what it still held would be there by now
+        assert time.monotonic() - began_s < 1.0
+        await asyncio.sleep(2.0)  # longer than the wire needs: what it still held would be there by now
         await bench.restore()
         await bench.watched.until_flowing()
         assert await bench.writes() == []

@@ -41,7 +41,7 @@ async def test_data_flows_again_soon_after_the_server_was_killed_and_is_back(pla
     async with watched(link_to(plant.port, tags)) as watching:
         await watching.until_flowing()
         plant.kill()
-        await watching.until_down()
+        await watching.until_down(within_s=1)
         await asyncio.sleep(5)  # the outage itself
         await plant.started()
         assert await watching.until_new(tags) < 3.0

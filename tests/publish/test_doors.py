@@ -255,7 +255,7 @@ async def test_who_guesses_waits_longer_each_time_and_many_connections_do_not_he
     began_s = time.monotonic()
     guesses = [asyncio.create_task(guess(number)) for number in range(4)]
     made = stand.hands.propose()
-    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made)
+    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made, 2.0)
     assert not all(one.done() for one in guesses), "shown only when the guesses were over"
     await asyncio.gather(*guesses)
     assert time.monotonic() - began_s > 0.5 + 1.0 + 2.0  # before the second, third and fourth answer
@@ -280,4 +280,4 @@ async def test_garbage_at_the_door_does_no_harm(stand: Stand) -> None:
             pass
         writer.close()
     made = stand.hands.propose()
-    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made)
+    await stand.shows("Equipment/REACTOR_01/Recommendation/Id", made, 2.0)

@@ -272,6 +272,6 @@ async def test_showing_many_nodes_does_not_stop_the_agents_loop() -> None:
 async def test_new_equipment_gets_its_nodes_while_clients_are_there(stand: Stand) -> None:
     """Equipment that another agent proposes for has no nodes before; clients must find them at once."""
     stand.hands.propose(equipment_id="FOREIGN_9", writes=[])
-    await stand.shows("Equipment/FOREIGN_9/Recommendation/Severity", "high")
+    await stand.shows("Equipment/FOREIGN_9/Recommendation/Severity", "high", 2.0)
     parent = stand.view.get_node(await node_id(stand.view, "Equipment/FOREIGN_9/Recommendation"))
     assert len(await parent.get_children()) >= 17

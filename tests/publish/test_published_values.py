@@ -158,7 +158,7 @@ async def test_a_database_that_is_away_never_looks_like_quiet(stand: Stand) -> N
     made = stand.hands.propose()
     await stand.shows(f"{REACTOR}/Recommendation/Id", made)
     await stand.wire.cut()
-    await stand.shows("Agent/Status", "database_away")
+    await stand.shows("Agent/Status", "database_away", 5.0)
     assert await stand.value("Agent/Problem")
     for path in (
         f"{REACTOR}/Recommendation/Id",
